@@ -1,0 +1,97 @@
+"""Every exception a caller of this package can meet, and the HTTP status and OpenAI error code of each.
+
+PirError
+├── RequestError         the client's doing; 4xx
+│   ├── UnknownModel            404 model_not_found
+│   ├── NotAwaitingUser         400 not_awaiting_user
+│   ├── SuspensionNotFound      400 previous_response_not_found
+│   ├── ContextLengthExceeded   400 context_length_exceeded
+│   ├── Unauthorized            401 invalid_api_key
+│   └── Unsupported             400 unsupported_value
+├── EngineError          what turns prompts into tokens failed
+│   ├── EngineUnavailable       503 engine_unavailable; nothing was produced
+│   ├── EngineRejected          502 engine_rejected; the engine refused our request
+│   └── EngineProtocolError     502 engine_protocol_error; its reply made no sense
+├── StoreError           503 store_unavailable
+└── ConfigError          wrong settings or files; never reaches HTTP: the process says so and exits 2
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+
+class PirError(Exception):
+    """Base of all. `status`, `code` and `kind` make the HTTP reply (see `body`)."""
+
+    status: HTTPStatus = HTTPStatus.INTERNAL_SERVER_ERROR
+    code: str | None = None
+    kind: str = "server_error"
+
+    def __init__(self, message: str, *, param: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+
+    def body(self) -> dict[str, Any]:
+        """OpenAI's error body."""
+        return {"error": {"message": self.message, "type": self.kind, "param": self.param, "code": self.code}}
+
+
+class RequestError(PirError):
+    status = HTTPStatus.BAD_REQUEST
+    kind = "invalid_request_error"
+
+
+class UnknownModel(RequestError):
+    status = HTTPStatus.NOT_FOUND
+    code = "model_not_found"
+
+
+class NotAwaitingUser(RequestError):
+    code = "not_awaiting_user"
+
+
+class SuspensionNotFound(RequestError):
+    code = "previous_response_not_found"
+
+
+class ContextLengthExceeded(RequestError):
+    code = "context_length_exceeded"
+
+
+class Unauthorized(RequestError):
+    status = HTTPStatus.UNAUTHORIZED
+    code = "invalid_api_key"
+
+
+class Unsupported(RequestError):
+    code = "unsupported_value"
+
+
+class EngineError(PirError):
+    status = HTTPStatus.BAD_GATEWAY
+    kind = "engine_error"
+
+
+class EngineUnavailable(EngineError):
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    code = "engine_unavailable"
+
+
+class EngineRejected(EngineError):
+    code = "engine_rejected"
+
+
+class EngineProtocolError(EngineError):
+    code = "engine_protocol_error"
+
+
+class StoreError(PirError):
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+    code = "store_unavailable"
+
+
+class ConfigError(PirError):
+    code = "config_error"
