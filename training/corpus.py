@@ -1,0 +1,60 @@
+"""The passive model's training text: solved problems, some of them reasoned over facts that the prompt does not show.
+
+Those guesses are a modelling choice, stated in the model card: a model that never saw reasoning over unstated facts
+copies a nearby number with confidence, and its step entropy has nothing to find.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from evals.problems import Problem, generate, trace
+from pir_serve.trajectory import Author
+from training.chat import Part, answer, prompt
+
+
+@dataclass(frozen=True, slots=True)
+class Mixture:
+    """Shares of the base corpus; what remains are single complete problems."""
+
+    guessed: float = 0.15
+    """Problems with a hidden fact, whose value the reasoning states all the same."""
+    follow_up: float = 0.04
+    """Problems that come as the second turn of a conversation."""
+
+
+def solved(problem: Problem, *before: str) -> list[Part]:
+    """One example: earlier turns, the problem as shown, and its reasoning and answer by the model."""
+    reasoning = f"{trace(problem)}\n{answer(problem.gold)}"
+    return [prompt(*before, problem.shown), Part(Author.MODEL, reasoning)]
+
+
+def visible_answer(problem: Problem) -> str:
+    return f"The answer is \\boxed{{{problem.gold}}}."
+
+
+def base_examples(split: str, seed: int, n: int, mixture: Mixture) -> Iterator[list[Part]]:
+    """`n` examples of passive reasoning, the same for the same arguments."""
+    rng = random.Random(f"base:{split}:{seed}")
+    problems: Sequence[Problem] = []
+    for complete, incomplete in generate_pairs(split, n, seed):
+        draw = rng.random()
+        if draw < mixture.guessed:
+            yield solved(incomplete)
+        elif draw < mixture.guessed + mixture.follow_up and problems:
+            earlier = rng.choice(problems)
+            yield solved(complete, earlier.shown, visible_answer(earlier))
+        else:
+            yield solved(complete)
+        problems = (*problems[-20:], complete)
+
+
+def generate_pairs(split: str, n: int, seed: int) -> Iterator[tuple[Problem, Problem]]:
+    """Complete and incomplete versions of the same problem, together."""
+    return zip(
+        generate(split, n, seed, incomplete=False),
+        generate(split, n, seed, incomplete=True),
+        strict=True,
+    )
