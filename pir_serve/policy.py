@@ -1,0 +1,91 @@
+"""When the model may ask the user, and what answers in the user's place when it may not."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from pir_serve.errors import RequestError
+
+NO_ASK_SUFFIX = ":no-ask"
+"""Model alias for clients that cannot answer: evaluations, title and tag generators."""
+_MAX = re.compile(r"(?:max(?:_questions)?\s*[=:]\s*)?(\d{1,4})", re.ASCII)
+_FORMS = 'must be "auto", "never", "max=N", a number, or {"max": N}'
+
+
+@dataclass(frozen=True, slots=True)
+class AskPolicy:
+    """How many asks of one trajectory may reach the user."""
+
+    max_asks: int | None = None
+    """None: as many as the model wants (the loop's own guard still counts). 0: never."""
+
+    @classmethod
+    def parse(cls, value: object, *, param: str | None = None) -> AskPolicy:
+        """Read `auto`, `never`, `max=N`, N, or `{"max": N}`.
+
+        Raises:
+            RequestError: none of these; `param` names the field in the error.
+        """
+        if isinstance(value, dict) and len(value) == 1:
+            value = next((value[k] for k in ("max", "max_questions") if k in value), None)
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10_000:
+            return cls(value)
+        if isinstance(value, str):
+            word = value.strip().lower()
+            if word == "auto":
+                return cls()
+            if word == "never":
+                return cls(0)
+            if match := _MAX.fullmatch(word):
+                return cls(int(match.group(1)))
+        raise RequestError(f"ask is {_short(value)}; it {_FORMS}", param=param)
+
+    def allows(self, num_shown: int) -> bool:
+        """Whether one more ask may reach the user after `num_shown` that did."""
+        return self.max_asks is None or num_shown < self.max_asks
+
+    def __str__(self) -> str:
+        if self.max_asks is None:
+            return "auto"
+        return f"max={self.max_asks}" if self.max_asks else "never"
+
+
+NEVER = AskPolicy(0)
+
+
+def choose(
+    default: AskPolicy,
+    *,
+    body: Any = None,
+    header: str | None = None,
+    alias_never: bool = False,
+    forced_never: bool = False,
+    suspended: AskPolicy | None = None,
+) -> AskPolicy:
+    """The policy of one request: what must be, then the model alias, the body, the header, what the resumed trajectory began with, the server.
+
+    `forced_never`: a reply that a program parses (`response_format` JSON) or a housekeeping call, where a question would be garbage.
+
+    Raises:
+        RequestError: the body's or header's value cannot be read, even where something stronger decides.
+    """
+    from_body = None if body is None else AskPolicy.parse(body, param="pir.ask")
+    from_header = None if header is None else AskPolicy.parse(header, param="X-PIR-Ask")
+    if forced_never or alias_never:
+        return NEVER
+    return from_body or from_header or suspended or default
+
+
+def is_housekeeping(last_user_text: str) -> bool:
+    """Whether a chat front end (Open WebUI) asks for a title, tags or follow-ups of a chat.
+
+    Both marks are needed: its RAG template opens with the same words but wraps real user messages (in `<context>`).
+    """
+    return last_user_text.lstrip().startswith("### Task:") and "<chat_history>" in last_user_text
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,250 @@
+"""Every knob of the gateway with its default, unit and reason; filled once from `PIR_*` variables and flags.
+
+A field's variable is its name in capitals behind `PIR_`; flags win over variables. Lists are separated by commas. A variable
+that names no field is an error: a misspelt knob must not be a silent default.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import ipaddress
+import os
+import re
+import secrets
+import sys
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pir_serve.errors import ConfigError
+
+BUILTIN_MODEL = Path(__file__).parent / "builtin" / "pir-tiny"
+EngineKind = Literal["local", "vllm", "sglang"]
+_PREFIX = "PIR_"
+
+
+def data_dir() -> Path:
+    """Where this user's programs keep state; not created here."""
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "pir"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", str(Path.home()))) / "pir"
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "pir"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Checked on construction. Raises: ConfigError, with what was found and what to do."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on. Loopback, because without `api_key` anybody who reaches the port may use the model."""
+    port: int = 8000
+    """TCP port; vLLM's default, so that copied examples work. 0 picks a free one."""
+
+    engine: EngineKind = "local"
+    """`local` runs the model in this process; `vllm` and `sglang` speak to running servers."""
+    engine_url: tuple[str, ...] = ()
+    """Base addresses of the engine's servers, without `/v1`; empty for `local`."""
+    engine_api_key: str | None = None
+    """Bearer token for the engine, if it wants one."""
+    model: str | None = None
+    """`local`: a model's folder (None: the built-in one). Otherwise the name under which the engine serves the model."""
+    tokenizer: Path | None = None
+    """Folder with tokenizer.json and the chat template. None: the model's own folder."""
+    model_name: str | None = None
+    """Name that clients use. None: the last part of `model`."""
+    threads: int = 1
+    """CPU threads of the local engine: 1, because small models are slower on more."""
+
+    store: Path | None = None
+    """SQLite file of suspended trajectories. None: pir.db in the user's data folder, so that a restart from anywhere finds it."""
+    secret: str | None = None
+    """Keys the hashes and sealed state that find a suspension again. None: made once and kept beside the store (mode 600)."""
+    ttl_s: float = 86_400.0
+    """Seconds a suspension waits for its user: a day, so that "tomorrow morning" still resumes."""
+
+    api_key: tuple[str, ...] = ()
+    """Keys that clients may use (`Authorization: Bearer`); each is a tenant of its own. None: everybody, on loopback only."""
+    ask: str = "auto"
+    """When asking is allowed unless a request says otherwise: `auto`, `never`, `max=N`."""
+    max_asks: int = 16
+    """Loop guard: asks of one trajectory, answered by whom ever, before it ends as incomplete. The paper's runs stay below 10."""
+    auto_response: str = "No user is available. Use your best judgment: take the most likely reading and go on."
+    """What answers an ask where asking is not allowed."""
+    strict_resume: bool = False
+    """Whether a session id that is gone is refused (400) instead of rebuilt from the visible text."""
+
+    reasoning_field: Literal["reasoning_content", "reasoning"] = "reasoning_content"
+    """Name of the one reasoning field in replies: `reasoning_content` is read by every stock client, vLLM's `reasoning` by most."""
+    show_reasoning: Literal["full", "none"] = "full"
+    """Whether reasoning is sent to clients at all."""
+    keepalive_s: float = 10.0
+    """Seconds of silence after which a stream gets a comment line: below the 15-30 s at which common proxies give up."""
+    max_body_bytes: int = 4 * 1024 * 1024
+    """Largest request body: a 128k-token history with room to spare."""
+    shutdown_s: float = 10.0
+    """Seconds that running replies may take to finish after Ctrl-C or SIGTERM."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """Of our own log lines; what people wrote is never in them."""
+
+    def __post_init__(self) -> None:
+        for name, low, high in (
+            ("port", 0, 65_535), ("threads", 1, 1_024), ("ttl_s", 1, 10 * 365 * 86_400), ("max_asks", 0, 1_000),
+            ("keepalive_s", 0.01, 3_600), ("max_body_bytes", 1_024, 1 << 30), ("shutdown_s", 0, 3_600),
+        ):
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise ConfigError(f"{name} is {value}; it must lie between {low} and {high}")
+        for field in dataclasses.fields(self):
+            choices = _choices(_hints()[field.name])
+            if choices and getattr(self, field.name) not in choices:
+                raise ConfigError(f"{field.name} is {getattr(self, field.name)!r}; it must be one of {', '.join(choices)}")
+        if not re.fullmatch(r"auto|never|max=[0-9]{1,4}", self.ask):
+            raise ConfigError(f"ask is {self.ask!r}; it must be auto, never or max=N")
+        if not self.auto_response.strip():
+            raise ConfigError("auto_response is empty; it must say how the model should go on without a user")
+        self._check_engine()
+        if not self.api_key and not is_loopback(self.host):
+            raise ConfigError(
+                f"host {self.host} is reachable from other machines, but no API key is set: anybody could use the model. "
+                "Set PIR_API_KEY to a long random string, or listen on 127.0.0.1"
+            )
+        if any(len(key) < 8 for key in self.api_key):
+            raise ConfigError("an API key is shorter than 8 characters; use a long random string")
+
+    def _check_engine(self) -> None:
+        if self.engine == "local":
+            if self.engine_url:
+                raise ConfigError("engine local runs in this process and takes no engine_url; did you mean --engine vllm?")
+            return
+        if not self.engine_url:
+            raise ConfigError(f"engine {self.engine} needs the address of its server: --engine-url http://127.0.0.1:8001")
+        for url in self.engine_url:
+            if not url.startswith(("http://", "https://")):
+                raise ConfigError(f"engine_url {url!r} must start with http:// or https://")
+        if not self.model:
+            raise ConfigError(f"engine {self.engine} needs --model: the name under which it serves the model")
+
+    @property
+    def name(self) -> str:
+        """The model's public name."""
+        return self.model_name or (Path(self.model).name or self.model if self.model else BUILTIN_MODEL.name)
+
+    @property
+    def model_dir(self) -> Path | None:
+        """Folder of the model's files on this machine, if there is one."""
+        if self.model is None:
+            return BUILTIN_MODEL
+        path = Path(self.model).expanduser()
+        return path if path.is_dir() else None
+
+    @property
+    def tokenizer_dir(self) -> Path:
+        """Raises: ConfigError, when none is known."""
+        found = self.tokenizer or self.model_dir
+        if found is None:
+            raise ConfigError(
+                f"the tokenizer of {self.model} is needed here to build exact prompts, but {self.model!r} is no folder on this machine: "
+                "pass --tokenizer DIR with the model's tokenizer.json and chat template"
+            )
+        if not (found / "tokenizer.json").is_file():
+            raise ConfigError(f"{found} has no tokenizer.json; pass --tokenizer with a folder that has one")
+        return found
+
+    @property
+    def store_path(self) -> Path:
+        return (self.store or data_dir() / "pir.db").expanduser()
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str], **flags: Any) -> Settings:
+        """Settings from `PIR_*` variables; `flags` that are not None (or empty tuples) win.
+
+        Raises:
+            ConfigError: an unknown `PIR_*` variable or a value that cannot be read.
+        """
+        hints = _hints()
+        values: dict[str, Any] = {}
+        for key, text in env.items():
+            if not key.startswith(_PREFIX):
+                continue
+            name = key.removeprefix(_PREFIX).lower()
+            if name not in hints:
+                near = difflib.get_close_matches(name, hints, n=1, cutoff=0.5)
+                hint = f"; did you mean {_PREFIX}{near[0].upper()}?" if near else "; see `pir serve --help`"
+                raise ConfigError(f"{key} is not a setting{hint}")
+            values[name] = _read(key, text, hints[name])
+        for name, value in flags.items():
+            if name not in hints:
+                raise ConfigError(f"{name} is not a setting")
+            if value is not None and value != ():
+                values[name] = value
+        return cls(**values)
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def load_secret(settings: Settings) -> bytes:
+    """The gateway's secret: given, or read from beside the store, or made there now.
+
+    Raises:
+        ConfigError: the file cannot be read or made.
+    """
+    if settings.secret:
+        return hashlib.sha256(settings.secret.encode()).digest()
+    path = settings.store_path.with_name(settings.store_path.name + ".secret")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        except FileExistsError:
+            pass
+        else:
+            with os.fdopen(descriptor, "w") as file:
+                file.write(secrets.token_hex(32))
+        text = path.read_text().strip()
+    except OSError as error:
+        raise ConfigError(f"cannot keep the gateway's secret in {path}: {error.strerror}; set PIR_SECRET or another --store") from error
+    if len(text) < 32:
+        raise ConfigError(f"{path} is damaged; delete it (suspended sessions are then found by exact id only) or set PIR_SECRET")
+    return hashlib.sha256(text.encode()).digest()
+
+
+def _hints() -> dict[str, Any]:
+    return typing.get_type_hints(Settings)
+
+
+def _choices(hint: Any) -> tuple[str, ...]:
+    return typing.get_args(hint) if typing.get_origin(hint) is Literal else ()
+
+
+def _read(key: str, text: str, hint: Any) -> Any:
+    if typing.get_origin(hint) is types.UnionType:  # X | None: an empty variable is "not set"
+        if not text:
+            return None
+        hint = next(a for a in typing.get_args(hint) if a is not type(None))
+    if typing.get_origin(hint) is tuple:
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    if hint is bool:
+        if text.lower() in ("1", "true", "yes", "on"):
+            return True
+        if text.lower() in ("0", "false", "no", "off", ""):
+            return False
+        raise ConfigError(f"{key} is {text!r}; it must be true or false")
+    if hint in (int, float):
+        try:
+            return hint(text)
+        except ValueError:
+            raise ConfigError(f"{key} is {text!r}; it must be a number") from None
+    return Path(text) if hint is Path else text
