@@ -42,6 +42,8 @@ class LegRequest:
     """Cache partition: engines must not share prefixes across tenants."""
     interactive: bool = True
     """A person is waiting; engines with priorities may serve these first."""
+    stream_interval: int = 1
+    """Tokens a chunk where the engine can do that; bulk callers save work with 8 or more. First and last come at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,7 @@ class Engine(Protocol):
         Raises:
             EngineUnavailable: not reachable, or it died; ids yielded so far are valid.
             EngineRejected: it refused the request.
+            ContextLengthExceeded: the prompt leaves no room for a single token (`max_tokens` beyond that is clamped).
             EngineProtocolError: its reply made no sense, or ended without a finish reason.
         """
 
