@@ -1,0 +1,264 @@
+"""`pir train tiny`: the whole chain from nothing to a small model that asks, stage by stage, each resumable.
+
+Tokenizer -> passive base -> step entropy of its own traces -> asking data -> SFT -> evaluation -> exported checkpoint.
+Every stage leaves `<stage>.json` with its figures in the output folder; a stage whose file is there, made with the same
+settings, is not run again. The validation split is for choosing; test splits are only ever reported.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import functools
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from tokenizers import Tokenizer
+
+from evals.paired import CONDITIONS, Player, play_all, summary
+from evals.problems import question
+from evals.simulator import RuleSimulator
+from pir_serve.engines.base import Engine
+from pir_serve.engines.local import LocalEngine
+from pir_serve.errors import ConfigError
+from pir_serve.prompt import PromptCodec
+from training import corpus
+from training.augment import Recipe, Report, asking_rows
+from training.chat import Part
+from training.entropy import Trace, find_gaps, score_all, threshold
+from training.pretrain import ModelSize, PretrainConfig, pretrain
+from training.tokenizer import save_tokenizer, train_tokenizer
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationConfig:
+    pairs: int = 1000
+    """Problems of each test split, each played complete and incomplete."""
+    persona_pairs: int = 300
+    splits: tuple[str, ...] = ("heldout_numbers", "heldout_templates", "heldout_families")
+    personas: tuple[str, ...] = ()
+    """Beside the clean user, on the first split's incomplete problems. Empty: all of them."""
+    seed: int = 11
+
+
+@dataclass(frozen=True, slots=True)
+class TinyConfig:
+    """Settings of the whole chain; one YAML file, a section a field."""
+
+    vocab_size: int = 1536
+    tokenizer_problems: int = 30_000
+    trace_pairs: int = 6000
+    """Pairs of training problems whose traces are scored."""
+    seed: int = 1
+    size: ModelSize = field(default_factory=ModelSize)
+    base: PretrainConfig = field(default_factory=PretrainConfig)
+    mixture: corpus.Mixture = field(default_factory=corpus.Mixture)
+    asking: Recipe = field(default_factory=Recipe)
+    sft: dict[str, Any] = field(default_factory=dict)
+    """Fields of TRL's SFTConfig, over those of training/configs/tiny_sft.yaml."""
+    sft_processes: int = 2
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+
+
+def load_config(path: Path, overrides: tuple[str, ...] = ()) -> TinyConfig:
+    """Read YAML, then `section.key=value` overrides. Raises: ConfigError, naming an unknown key or a wrong value."""
+    try:
+        data = yaml.safe_load(path.read_text()) or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(f"cannot read {path}: {error}") from error
+    for override in overrides:
+        key, sep, value = override.partition("=")
+        if not sep:
+            raise ConfigError(f"override {override!r} must be key=value, e.g. base.steps=100")
+        *sections, last = key.split(".")
+        place = data
+        for section in sections:
+            place = place.setdefault(section, {})
+        place[last] = yaml.safe_load(value)
+    return _build(TinyConfig, data, str(path))
+
+
+def _build(cls: type[Any], data: Any, where: str) -> Any:
+    if not isinstance(data, dict):
+        raise ConfigError(f"{where}: {cls.__name__} wants a mapping, not {data!r}")
+    known = {f.name: f for f in dataclasses.fields(cls)}
+    if unknown := set(data) - set(known):
+        raise ConfigError(f"{where}: unknown key {sorted(unknown)[0]!r}; known: {', '.join(known)}")
+    sections: dict[str, type[Any]] = {
+        "size": ModelSize, "base": PretrainConfig, "mixture": corpus.Mixture, "asking": Recipe,
+        "evaluation": EvaluationConfig,
+    }
+    values = {k: _build(sections[k], v, f"{where}: {k}") if k in sections and cls is TinyConfig else v for k, v in data.items()}
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    return cls(**values)
+
+
+class Chain:
+    """Runs the stages in order inside one folder."""
+
+    def __init__(self, config: TinyConfig, out: Path) -> None:
+        self.config, self.out = config, out
+        out.mkdir(parents=True, exist_ok=True)
+
+    def stage(self, name: str, settings: Any, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """The stage's figures: from its file if it was made with the same settings, else by doing the work now."""
+        file = self.out / f"{name}.json"
+        text = json.dumps(settings, sort_keys=True, default=str)
+        digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+        if file.exists():
+            saved: dict[str, Any] = json.loads(file.read_text())
+            if saved["settings"] == digest:
+                return saved
+        print(f"{name}: started", flush=True)
+        wall, cpu = time.monotonic(), time.process_time()
+        figures = work()
+        figures |= {"settings": digest, "wall_s": round(time.monotonic() - wall, 1)}
+        file.write_text(json.dumps(figures, indent=2) + "\n")
+        shown = {k: v for k, v in figures.items() if not isinstance(v, dict)}
+        print(f"{name}: done in {figures['wall_s']} s ({time.process_time() - cpu:.0f} CPU-s in this process)  {shown}", flush=True)
+        return figures
+
+    def run(self) -> Path:
+        """All stages; the exported checkpoint's folder."""
+        from training.export import export
+
+        c = self.config
+        self.stage("tokenizer", [c.vocab_size, c.tokenizer_problems, c.seed], self._tokenizer)
+        base_settings = [dataclasses.asdict(c.size), dataclasses.asdict(c.base), dataclasses.asdict(c.mixture)]
+        self.stage("base", base_settings, self._base)
+        trace_settings = [*base_settings, c.trace_pairs, dataclasses.asdict(c.asking)]
+        self.stage("asking", trace_settings, lambda: asyncio.run(self._asking()))
+        sft_settings = [*trace_settings, c.sft]
+        self.stage("sft", sft_settings, self._sft)
+        self.stage("evaluation", [*sft_settings, dataclasses.asdict(c.evaluation)], lambda: asyncio.run(self._evaluation()))
+        return export(self.out, c)
+
+    def _tokenizer(self) -> dict[str, Any]:
+        import random
+
+        rng = random.Random(self.config.seed)
+
+        def texts() -> Any:
+            user = RuleSimulator(persona="verbose", seed=self.config.seed)
+            for complete, incomplete in corpus.generate_pairs("train", self.config.tokenizer_problems, 900_000_001):
+                yield from (part.text for part in corpus.solved(complete))
+                for fact in incomplete.hidden:
+                    yield question(fact, rng)
+                    yield user.phrase(fact, rng) if hasattr(user, "phrase") else fact.text
+
+        tokenizer = train_tokenizer(texts(), self.config.vocab_size)
+        save_tokenizer(tokenizer, self.out / "tokenizer", self.config.size.max_position_embeddings)
+        return {"entries": tokenizer.get_vocab_size()}
+
+    @property
+    def _tokenizer_file(self) -> Path:
+        return self.out / "tokenizer" / "tokenizer.json"
+
+    def _base(self) -> dict[str, Any]:
+        examples = functools.partial(base_examples, self.config.mixture)
+        pretrain(self.config.base, self.config.size, self._tokenizer_file, examples, self.out / "base")
+        self._add_tokenizer(self.out / "base")
+        last = json.loads((self.out / "base" / "log.jsonl").read_text().splitlines()[-1])
+        return {"tokens": last["tokens"], "loss": last["loss"], "cpu_s": last["cpu_s"] * self.config.base.workers}
+
+    def _add_tokenizer(self, folder: Path) -> None:
+        for file in (self.out / "tokenizer").iterdir():
+            shutil.copy(file, folder / file.name)
+
+    async def _asking(self) -> dict[str, Any]:
+        c = self.config
+        codec = PromptCodec.load(self.out / "base")
+        async with running(self.out / "base") as engine:
+            pairs = list(corpus.generate_pairs("train", c.trace_pairs, 700_000_001))
+            traces = await score_all(engine, codec, [p for pair in pairs for p in pair])
+            checked = list(corpus.generate_pairs("validation", 1000, 5))
+            validation = await score_all(engine, codec, [p for pair in checked for p in pair])
+            sampled = await score_all(engine, codec, [p for _, p in checked], temperature=1.0)
+        at_least = threshold(traces, c.asking.top_share)
+        report = Report()
+        rows = 0
+        with (self.out / "asking.jsonl").open("w") as file:
+            for row in asking_rows(traces, at_least, c.asking, report):
+                file.write(json.dumps(row) + "\n")
+                rows += 1
+        self._write_traces(validation)
+        return {
+            "entropy": find_gaps(traces, at_least),
+            "entropy_validation": find_gaps(validation, at_least),
+            "entropy_validation_sampled": find_gaps(sampled, at_least),
+            "augmentation": report.to_json(),
+        }
+
+    def _write_traces(self, traces: list[Trace]) -> None:
+        lines = (json.dumps(trace.to_json()) + "\n" for trace in traces)
+        (self.out / "entropy_validation.jsonl").write_text("".join(lines))
+
+    def _sft(self) -> dict[str, Any]:
+        sft_out = self.out / "sft"
+        arguments = {"model": self.out / "base", "rows": self.out / "asking.jsonl", "output_dir": sft_out, **self.config.sft}
+        command = [sys.executable, "-m"]
+        if self.config.sft_processes > 1:
+            command += ["torch.distributed.run", "--standalone", f"--nproc_per_node={self.config.sft_processes}", "-m"]
+        command += ["training.sft", "--config", str(Path(__file__).parent / "configs" / "tiny_sft.yaml")]
+        command += [word for key, value in arguments.items() for word in (f"--{key}", str(value))]
+        subprocess.run(command, check=True)
+        self._add_tokenizer(sft_out)
+        return {"rows": sum(1 for _ in (self.out / "asking.jsonl").open())}
+
+    async def _evaluation(self) -> dict[str, Any]:
+        e = self.config.evaluation
+        figures: dict[str, Any] = {"base": {}, "model": {}, "personas": {}}
+        async with running(self.out / "base") as engine:
+            figures["base"][e.splits[0]] = await self._conditions(engine, e.splits[0], e.pairs, ("complete", "no_ask"))
+        async with running(self.out / "sft") as engine:
+            for split in ("validation", *e.splits):
+                figures["model"][split] = await self._conditions(engine, split, e.pairs, CONDITIONS)
+            for persona in e.personas or corpus.all_personas():
+                figures["personas"][persona] = await self._conditions(
+                    engine, e.splits[0], e.persona_pairs, ("interactive",), persona
+                )
+        return figures
+
+    async def _conditions(
+        self, engine: Engine, split: str, pairs: int, conditions: tuple[Any, ...], persona: str = "clean"
+    ) -> dict[str, Any]:
+        player = Player(engine, PromptCodec.load(self.out / "sft"), RuleSimulator(persona=persona, seed=self.config.evaluation.seed))
+        rows = list(corpus.generate_pairs(split, pairs, self.config.evaluation.seed))
+        figures = {}
+        for condition in conditions:
+            problems = [complete if condition == "complete" else incomplete for complete, incomplete in rows]
+            figures[condition] = summary(await play_all(player, problems, condition))
+            print(f"  {split} {condition} {persona}: {figures[condition]['accuracy']}", flush=True)
+        return figures
+
+
+def base_examples(mixture: corpus.Mixture, seed: int, n: int) -> Any:
+    """Picklable, for the worker processes."""
+    examples: Any = corpus.base_examples("train", seed, n, mixture)
+    return examples
+
+
+class running:  # noqa: N801  (reads as what it does: `async with running(folder) as engine`)
+    """A local engine for the length of a block."""
+
+    def __init__(self, folder: Path) -> None:
+        self._engine = LocalEngine(folder)
+
+    async def __aenter__(self) -> LocalEngine:
+        await self._engine.start()
+        return self._engine
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._engine.aclose()
+
+
+__all__ = ["Chain", "Part", "TinyConfig", "Tokenizer", "load_config"]
