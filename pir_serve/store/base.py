@@ -1,4 +1,7 @@
-"""Suspended trajectories: put, find, expire. A suspension is an immutable node; resuming copies it and never consumes it."""
+"""Suspended trajectories: put, find, expire.
+
+A suspension is an immutable node; resuming copies it and never consumes it.
+"""
 
 from __future__ import annotations
 
@@ -23,13 +26,14 @@ class Suspension:
     trajectory: Trajectory
     """Status `awaiting_user`; its ids end with the ask's closing tag."""
     request: dict[str, Any]
-    """Sampling parameters and policy of the request that started it, reused on resume unless overridden (JSON types)."""
+    """Sampling parameters and policy of the request that began it (JSON types); reused on resume unless overridden."""
     transcript_key: str
     """Keyed hash of the canonical visible user/assistant text up to and including the question (ladder rung 4)."""
     question_key: str
     """Keyed hash of the canonical question alone (rung 5)."""
     message_keys: tuple[str, ...]
-    """Keyed hash of each visible message before the question: overlap ranks candidates on rung 5."""
+    """Keyed hash of each visible message before the question, and of the lines of the last (`pir_serve.resume.Keys`):
+    whether a request's history can be this one, where the client changed it (rung 5)."""
     system_key: str
     """Keyed hash of the system text, "" if there was none: the second discriminator."""
     parent: str | None
@@ -45,18 +49,23 @@ class Store(Protocol):
     All methods raise StoreError when the database cannot be used.
     """
 
-    async def start(self) -> None: ...
+    async def start(self) -> None:
+        """Open, create or migrate. Raises: StoreError, ConfigError (written by a newer version, or not ours)."""
 
     async def put(self, suspension: Suspension) -> None:
-        """Durable when it returns: a kill -9 right after loses nothing."""
+        """Durable when it returns: a kill -9 right after loses nothing. Putting the same again changes nothing."""
 
     async def get(self, tenant: str, sid: str) -> Suspension | None: ...
 
-    async def find_by_transcript(self, tenant: str, transcript_key: str) -> list[Suspension]:
-        """Newest first."""
+    async def find_by_transcript(
+        self, tenant: str, transcript_key: str, *, scope: str | None = None, limit: int = 32
+    ) -> list[Suspension]:
+        """Newest first, at most `limit`; only those of `scope` unless it is None."""
 
-    async def find_by_question(self, tenant: str, question_key: str) -> list[Suspension]:
-        """Newest first."""
+    async def find_by_question(
+        self, tenant: str, question_key: str, *, scope: str | None = None, limit: int = 32
+    ) -> list[Suspension]:
+        """Newest first, at most `limit`; only those of `scope` unless it is None."""
 
     async def list(self, tenant: str, limit: int = 100, before: float | None = None) -> list[Suspension]:
         """Newest first."""

@@ -1,0 +1,123 @@
+"""The database file: opening it, its settings, its tables, and the steps that bring an older one up to date."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlite_utils import Database
+
+from pir_serve.errors import ConfigError, StoreError
+
+APPLICATION_ID = 0x50495231
+"""`PRAGMA application_id` of our files ("PIR1"): somebody else's database is refused, not written into."""
+MEMORY = ":memory:"
+
+
+def connect(path: str, *, busy_timeout_s: float, read_only: bool = False) -> Database:
+    """A connection for the calling thread, in autocommit mode.
+
+    Raises:
+        sqlite3.Error, OSError: the file cannot be opened.
+    """
+    if path != MEMORY:
+        file = Path(path)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        # What people wrote is in there: for the owner only. SQLite gives the -wal and -shm files the same mode.
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
+    connection = sqlite3.connect(path, timeout=busy_timeout_s, isolation_level=None)
+    try:
+        db = Database(connection, recursive_triggers=False, execute_plugins=False)
+        # FULL: a commit is on the disk when it returns. WAL's usual NORMAL may lose the last ones with the power.
+        db.execute("PRAGMA synchronous=FULL")
+        if read_only:
+            db.execute("PRAGMA query_only=ON")
+    except BaseException:
+        connection.close()
+        raise
+    return db
+
+
+def prepare(db: Database, path: str, *, busy_timeout_s: float) -> None:
+    """Create or migrate the tables and switch to WAL; several processes may do so at once.
+
+    Raises:
+        ConfigError: the file is another program's, or a newer version wrote it.
+        StoreError: its file system cannot do WAL.
+        sqlite3.Error: locked for longer than the timeout, damaged, not a database.
+    """
+    _check_ours(db, path)
+    _enable_wal(db, path, busy_timeout_s)
+    with transaction(db):
+        version = _check_ours(db, path)
+        for step in MIGRATIONS[version:]:
+            step(db)
+        db.execute(f"PRAGMA application_id={APPLICATION_ID}")
+        db.execute(f"PRAGMA user_version={len(MIGRATIONS)}")
+
+
+@contextmanager
+def transaction(db: Database) -> Iterator[None]:
+    """All or nothing. IMMEDIATE takes the write lock at once, where waiting for it works; an upgrade would fail."""
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        db.execute("COMMIT")
+    except BaseException:
+        db.rollback()
+        raise
+
+
+def _check_ours(db: Database, path: str) -> int:
+    """Number of migrations the file has seen."""
+    application_id, version = (int(db.execute(f"PRAGMA {k}").fetchone()[0]) for k in ("application_id", "user_version"))
+    if application_id != APPLICATION_ID and (application_id or version or db.table_names()):
+        raise ConfigError(f"{path} is the database of another program; give the store a path of its own")
+    if version > len(MIGRATIONS):
+        raise ConfigError(
+            f"{path} was written by a newer version (schema {version}, this one knows {len(MIGRATIONS)}); "
+            "upgrade, or give the store another path"
+        )
+    return version
+
+
+def _enable_wal(db: Database, path: str, busy_timeout_s: float) -> None:
+    if path == MEMORY:
+        return
+    deadline = time.monotonic() + busy_timeout_s
+    while True:
+        try:
+            mode = db.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+            break
+        except sqlite3.OperationalError as error:
+            # SQLite does not wait for its own timeout when two connections switch at once.
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+    if mode != "wal":
+        raise StoreError(f"{path} cannot be used: its file system does not support SQLite's WAL (a network share?)")
+
+
+def _create_suspensions(db: Database) -> None:
+    table = db.table("suspensions")
+    text_columns = (
+        "tenant", "sid", "transcript_key", "question_key", "system_key", "scope", "session", "model", "digest",
+    )  # fmt: skip
+    other_columns = {"parent": str, "created": float, "expires": float, "payload": bytes}
+    table.create(
+        {"seq": int, **dict.fromkeys(text_columns, str), **other_columns},
+        pk="seq",
+        not_null={*text_columns, "created", "expires", "payload"},
+    )
+    table.create_index(["tenant", "sid"], unique=True)
+    # An index ends with the row id, so equal keys come out in order of arrival whatever the clock did meanwhile.
+    for columns in (["tenant"], ["tenant", "transcript_key"], ["tenant", "question_key"], ["expires"]):
+        table.create_index(columns)
+
+
+MIGRATIONS: tuple[Callable[[Database], None], ...] = (_create_suspensions,)
+"""Forward only, and never edited once released: a file's `user_version` is how many of them it has seen."""
