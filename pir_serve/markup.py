@@ -121,7 +121,7 @@ class StreamParser:
         while self._is(State.THINK, State.ASK):
             found = self._any_tag.search(buffer, at)
             if found is None:
-                safe = len(buffer) - _held_back(buffer[at:], self._tags.all())
+                safe = len(buffer) - held_back(buffer[at:], self._tags.all())
                 self._text(buffer[at:safe], events)
                 self._pending = buffer[safe:]
                 return events
@@ -198,10 +198,10 @@ class StreamParser:
             seen, shown = seen[end:], 0
         if seen[shown:]:
             events.append(AnswerText(seen[shown:]))
-        self._pending = seen[len(seen) - _held_back(seen, (tag,)) :]
+        self._pending = seen[len(seen) - held_back(seen, (tag,)) :]
 
 
-def _held_back(text: str, tags: tuple[str, ...]) -> int:
+def held_back(text: str, tags: tuple[str, ...]) -> int:
     """How many characters at the end of `text` may be the beginning of a tag."""
     for size in range(min(len(text), max(map(len, tags)) - 1), 0, -1):
         if any(tag.startswith(text[-size:]) for tag in tags):
