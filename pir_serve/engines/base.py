@@ -43,7 +43,9 @@ class LegRequest:
     interactive: bool = True
     """A person is waiting; engines with priorities may serve these first."""
     stream_interval: int = 1
-    """Tokens a chunk where the engine can do that; bulk callers save work with 8 or more. First and last come at once."""
+    """Tokens a chunk where the engine can do that; bulk callers save work with 8 or more. First and last come at
+    once.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +60,9 @@ class Usage:
 class TokenChunk:
     """What has been sampled since the last chunk; `text` may lag behind the ids by an unfinished character.
 
-    The concatenated ids are all that was sampled, in order, the token that completed a stop included (and on some engines
-    tokens that overrun the stop string inside their last token: the loop cuts by text). EOS ids are included in
-    `token_ids` and spell no text.
+    The concatenated ids are all that was sampled, in order, the token that completed a stop included (and on some
+    engines tokens that overrun the stop string inside their last token: the loop cuts by text). EOS ids are included
+    in `token_ids` and spell no text.
     """
 
     token_ids: tuple[int, ...] = ()
