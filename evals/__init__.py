@@ -1,0 +1,1 @@
+"""Evaluation: generated problems, the user simulator, grading, and the lm-eval model."""

@@ -1,0 +1,323 @@
+"""How many things somebody buys, has, gets, gives away, makes."""
+
+from evals.problems.kinds import kind
+
+kind(
+    "buys",
+    "the number of {items} {who} buys",
+    "{items}",
+    says="""
+    {who} [buys|picks up|gets] {v} {items}[| at the shop| at the market| in town].
+    {who} goes [to the shop|to the market|into town] and [buys|picks up|gets] {v} {items}.
+    [At the shop|At the market|In town], {who} [buys|gets|picks up] {v} {items}.
+    {who} [needs|wants] {v} {items} and buys them[| at the shop| at the market].
+    {who} [decides|plans|goes out] to buy {v} {items}.
+    {who} [wants|would like] to buy {v} {items}[| today].
+    The number of {items} {who} buys is {v}.
+    {who} gets {v} {items} [at the shop|at the market|in town][| today].
+    [Today|This week|On Monday], {who} [buys|gets|picks up] {v} {items}.
+    {who} [puts|places] {v} {items} in the [cart|basket] and buys them.
+    """,
+    vague="""
+    {who} [buys|picks up|gets] [some|a few|several] {items}[| at the shop].
+    {who} [wants|plans|goes out] to buy [some|a few|several|a number of] {items}.
+    [Today|At the shop|At the market], {who} [buys|gets] [some|several|a few] {items}.
+    {who} [needs|wants] [some|a few|several] {items} and buys them.
+    {who} [picks up|buys] [a number of|many] {items}.
+    """,
+    asks="""
+    How many {items} does {who} buy?
+    How many {items} does {who} [get|pick up]?
+    How many {items} are bought[| by {who}]?
+    """,
+)
+
+kind(
+    "has",
+    "the number of {items} {who} has",
+    "{items}",
+    says="""
+    {who} [has|owns] {v} {items}.
+    [At first|To begin with|At the start|In the beginning], {who} has {v} {items}.
+    {who} [has|owns] {v} {items} [at first|to begin with|at the start].
+    {who} [begins|starts] with {v} {items}.
+    There are {v} {items} [at {who's} home|in {who's} room|on {who's} table].
+    The number of {items} {who} has [at first|at the start|to begin with] is {v}.
+    {who} [starts|begins] [the day|the week] with {v} {items}.
+    [At home|On the table], {who} has {v} {items}[| at first| to begin with].
+    {who} counts {v} {items} at [home|the start].
+    {who} has [a set|a pile|a stock] of {v} {items}.
+    """,
+    vague="""
+    {who} has [some|a few|several|a number of] {items}.
+    {who} [begins|starts] with [some|a few|several] {items}.
+    [At first|At the start], {who} [has|owns] [some|several|a few] {items}.
+    {who} has [some|several] {items} [at first|at the start|to begin with].
+    There are [some|several] {items} [at {who's} home|in {who's} room].
+    """,
+    asks="""
+    How many {items} does {who} have[| at first| at the start| to begin with]?
+    How many {items} does {who} [own|start with|begin with]?
+    How many {items} are there at the start?
+    """,
+)
+
+kind(
+    "gets",
+    "the number of {items} {who} gets",
+    "{items}",
+    implied=False,
+    says="""
+    {who} [gets|receives|is given] {v} more {items}[| later| from a friend| as a gift].
+    [Later|Then|After that], {who} [gets|receives|finds] {v} more {items}.
+    A [friend|neighbour|cousin] gives {who} {v} more {items}.
+    {who} is given {v} more {items}[| by a friend| by a cousin| by a neighbour].
+    {who} [finds|receives|gets] another {v} {items}[| later| in a drawer].
+    The number of {items} {who} gets [later|as a gift|from a friend] is {v}.
+    [A friend|A cousin|A neighbour] [brings|hands] {who} another {v} {items}.
+    [Later|After that|Then], a [friend|cousin] gives {who} {v} more {items}.
+    There are {v} more {items} that {who} [gets|receives] [later|as a gift].
+    """,
+    vague="""
+    {who} [gets|receives|is given] [some|a few|several] more {items}[| later].
+    [Later|Then], {who} [gets|receives|finds] [some|several|a few] more {items}.
+    A [friend|cousin|neighbour] gives {who} [some|a few|several] more {items}.
+    {who} [finds|gets] [some|a few] more {items} [later|as a gift].
+    {who} [gets|is given] a number of {items} from a friend.
+    """,
+    asks="""
+    How many [more|] {items} does {who} get[| later]?
+    How many {items} does {who} receive?
+    How many more {items} is {who} given?
+    """,
+)
+
+kind(
+    "gives_away",
+    "the number of {items} {who} gives away",
+    "{items}",
+    implied=False,
+    says="""
+    {who} [gives away|hands out] {v} [of the|] {items}[| later].
+    {who} gives {v} {items} to [a friend|a neighbour|a cousin|the school].
+    [Later|Then|After that], {who} gives away {v} {items}.
+    [Then|Later], {who} gives {v} of the {items} away.
+    {who} [hands|gives] {v} of the {items} to [a friend|a cousin|a neighbour].
+    The number of {items} {who} gives away is {v}.
+    [A friend|A cousin|A neighbour] [gets|receives] {v} {items} from {who}.
+    {who} [decides|wants] to give away {v} {items}.
+    {v} of the {items} are given away by {who}.
+    """,
+    vague="""
+    {who} [gives away|hands out] [some|a few|several] of the {items}.
+    {who} gives [some|a few|several] {items} to [a friend|a neighbour|a cousin].
+    [Later|Then|After that], {who} gives away [some|several|a few] {items}.
+    {who} [decides|wants] to give away [some|a few|several] {items}.
+    A friend [gets|receives] [some|a number of] {items} from {who}.
+    """,
+    asks="""
+    How many {items} does {who} give away?
+    How many {items} does {who} [hand out|give to others]?
+    How many of the {items} are given away?
+    """,
+)
+
+kind(
+    "uses",
+    "the number of {items} {who} uses",
+    "{items}",
+    implied=False,
+    says="""
+    {who} uses [up|] {v} [of the|] {items}[| today| this week].
+    [Today|This week|Later], {who} uses {v} {items}.
+    {v} of the {items} are used by {who}.
+    {who} [needs|wants] {v} {items} and uses them.
+    {who} takes {v} {items} and uses them[| up].
+    The number of {items} {who} uses [today|this week|] is {v}.
+    {who} [goes on|starts] to use {v} of the {items}.
+    [Later|Today|This week], {v} of the {items} are used[| up] by {who}.
+    """,
+    vague="""
+    {who} uses [some|a few|several] of the {items}.
+    [Today|This week|Later], {who} uses [some|several|a few] {items}.
+    [Some|Several|A few] of the {items} are used by {who}.
+    {who} takes [some|a few|several] {items} and uses them.
+    """,
+    asks="""
+    How many {items} does {who} use?
+    How many of the {items} are used?
+    How many {items} does {who} use up?
+    """,
+)
+
+kind(
+    "makes",
+    "the number of {items} {who} makes",
+    "{items}",
+    says="""
+    {who} [makes|prepares] {v} {items}[| today| for a party| for a school fair].
+    [Today|This week|On Monday], {who} [makes|prepares] {v} {items}.
+    {who} [wants|plans|decides] to make {v} {items}[| for a party| today].
+    {who} [plans|would like] to prepare {v} {items} for [a party|a school fair].
+    The number of {items} {who} makes is {v}.
+    For [a party|a school fair|a friend], {who} [makes|prepares] {v} {items}.
+    {who} [is making|is preparing] {v} {items}[| today| for a party].
+    {v} {items} are [made|prepared] by {who}[| for a party| today].
+    There are {v} {items} that {who} [makes|has to make|wants to make].
+    """,
+    vague="""
+    {who} [makes|prepares] [some|a few|several] {items}[| for a party].
+    [Today|This week], {who} [makes|prepares] [some|several|a few] {items}.
+    {who} [wants|plans|decides] to make [some|a few|several|a number of] {items}.
+    {who} is [making|preparing] [some|several] {items} for a party.
+    """,
+    asks="""
+    How many {items} does {who} make?
+    How many {items} does {who} [want to make|prepare]?
+    How many {items} are made[| by {who}]?
+    """,
+)
+
+kind(
+    "spoiled",
+    "the number of bad {items}",
+    "{items}",
+    implied=False,
+    says="""
+    {v} of the {items} are [bad|broken|damaged] and [have to be|must be] thrown away.
+    [Sadly|Later], {v} {items} turn out to be [bad|damaged|broken].
+    {v} of the {items} [are damaged and cannot be used|are bad|are thrown away].
+    [Later|Sadly], {v} of the {items} have to be thrown away.
+    The number of [bad|damaged|broken] {items} is {v}.
+    There are {v} [bad|broken|damaged] {items} [among them|in all].
+    [Somebody|A worker] [finds|counts] {v} [bad|damaged|broken] {items} among them.
+    [Somebody|A worker] has to throw away {v} [bad|damaged|broken] {items}.
+    [Sadly|It turns out that] {v} of the {items} cannot be used.
+    """,
+    vague="""
+    [Some|A few|Several] of the {items} are [bad|broken|damaged].
+    [Sadly|Later], [some|several|a few] {items} turn out to be [bad|damaged].
+    [Some|Several|A few] of the {items} [cannot be used|must be thrown away].
+    [Somebody|A worker] has to throw away [some|a few|several] {items}.
+    """,
+    asks="""
+    How many {items} are [bad|broken|damaged]?
+    How many [bad|damaged] {items} are there?
+    How many of the {items} [cannot be used|are thrown away]?
+    """,
+)
+
+kind(
+    "more_than",
+    "the number of extra {items} {who} has",
+    "{items}",
+    implied=False,
+    line="{who} has {v} more {items} than {other}.",
+    says="""
+    {who} has {v} more {items} than {other}[| has| does].
+    {who} [owns|has] {v} {items} more than {other}[| does].
+    Compared [with|to] {other}, {who} has {v} more {items}.
+    {other} would need {v} more {items} to have as many as {who}.
+    {who} has as many {items} as {other} and {v} more.
+    If {other} got {v} more {items}, {other} would have as many as {who}.
+    The number of {items} {who} has is {v} more than {other} has.
+    {who} [has|owns] as many {items} as {other}[,|] and another {v} {items}.
+    """,
+    vague="""
+    {who} has [more|some more|a few more] {items} than {other}[| has| does].
+    {who} [owns|has] [several|a few|some] {items} more than {other}.
+    Compared [with|to] {other}, {who} has [some|a few|several] more {items}.
+    {who} has as many {items} as {other} and [some|a few|several] more.
+    """,
+    asks="""
+    How many more {items} does {who} have than {other}?
+    How many extra {items} does {who} have compared with {other}?
+    By how many {items} does {who} have more than {other}?
+    """,
+)
+
+kind(
+    "times_as_many",
+    "how many times as many {items} {who} has as {other}",
+    "times",
+    implied=False,
+    line="{who} has {v} times as many {items} as {other}.",
+    says="""
+    {who} has {v} times as many {items} as {other}[| has| does].
+    {who} [owns|has] {v} times the number of {items} that {other} [has|owns].
+    Compared [with|to] {other}, {who} has {v} times as many {items}.
+    For [each|every] {item} {other} has, {who} has {v} {items}.
+    The number of {items} {who} has is {v} times the number {other} has.
+    {who} has {v} {items} for [each|every] {item} that {other} has.
+    {who} [owns|has] {v} times more {items} than {other}[| has| does].
+    The number of {items} {who} [has|owns] is {v} times as many as {other} has.
+    """,
+    vague="""
+    {who} has [a few|several|some] times as many {items} as {other}.
+    {who} has many more {items} than {other}[| has| does].
+    {who} [owns|has] [several|a few] times the number of {items} that {other} has.
+    Compared [with|to] {other}, {who} has [several|a few] times as many {items}.
+    """,
+    asks="""
+    How many times as many {items} does {who} have as {other}?
+    How many {items} does {who} have for each {item} of {other}?
+    By what number are {other's} {items} multiplied to get {who's} {items}?
+    """,
+)
+
+kind(
+    "pours",
+    "the number of {items}",
+    "{items}",
+    implied=False,
+    says="""
+    {who} [pours|puts] {v} {items} into a [big|large] [bowl|pot].
+    {who} [takes|uses] {v} {items} for the drink.
+    The drink [needs|takes|gets] {v} {items}.
+    {v} {items} [go|are poured] into the [bowl|pot].
+    The number of {items} is {v}.
+    There are {v} {items} in the [drink|bowl|pot].
+    For the drink, {who} [takes|uses] {v} {items}.
+    Into the [bowl|pot], {who} [pours|puts] {v} {items}.
+    """,
+    vague="""
+    {who} [pours|puts] some {items} into a [big|large] [bowl|pot].
+    {who} [takes|uses] [some|a few|several] {items} for the drink.
+    For the drink, {who} [takes|uses] [some|several] {items}.
+    There are [some|a few|several] {items} in the [drink|bowl|pot].
+    """,
+    asks="""
+    How many {items} does {who} [pour|use|take]?
+    How many {items} are there?
+    How many {items} are in the [drink|bowl|pot]?
+    """,
+)
+
+kind(
+    "times_water",
+    "how many times as much water as {drink} there is",
+    "times",
+    implied=False,
+    line="There is {v} times as much water as {drink}.",
+    says="""
+    There is {v} times as much water as {drink}.
+    {who} [takes|uses|adds] {v} times as much water as {drink}.
+    For each litre of {drink}, {who} [takes|uses|adds] {v} litres of water.
+    {who} adds {v} litres of water for each litre of {drink}.
+    [Each|Every] litre of {drink} needs {v} litres of water.
+    {who} [mixes|uses] each litre of {drink} with {v} litres of water.
+    The drink needs {v} times as much water as {drink}.
+    With each litre of {drink}, {who} mixes {v} litres of water.
+    """,
+    vague="""
+    There is more water than {drink} in the drink.
+    {who} [takes|uses|adds] more water than {drink}.
+    {who} [takes|uses|adds] [a few|several|some] times as much water as {drink}.
+    {who} adds [some|a few|several] litres of water for each litre of {drink}.
+    """,
+    asks="""
+    How many times as much water as {drink} is there?
+    How many litres of water are there for each litre of {drink}?
+    How many times as much water as {drink} does {who} use?
+    """,
+)
