@@ -183,7 +183,7 @@ async def test_order_of_arrival_survives_a_clock_that_jumps_back(store: SqliteSt
     clock.now = T0 - 3600
     for k in range(5):
         await store.put(make_suspension(f"pir_later{k}", created=clock.now))
-    assert [s.sid for s in await store.find_by_transcript("t", "tk")][0] == "pir_later4"
+    assert (await store.find_by_transcript("t", "tk"))[0].sid == "pir_later4"
     assert await store.get("t", "pir_first") is None  # the cap dropped the first to arrive
     assert await store.get("t", "pir_later0") is not None
 
