@@ -67,6 +67,8 @@ def _spread(name: str, entity: Entity, slots: dict[str, str]) -> None:
     elif isinstance(entity, Noun):
         slots[name] = entity.one
         slots["dishes" if name == "dish" else name + "s"] = entity.many
+        if name == "item":
+            slots["stuff"] = entity.many.removeprefix("litres of ")
         slots["an_" + name] = slots["a_" + name] = entity.with_article
     else:
         slots[name], slots[name + "s"], slots[name[:3] + "ing"] = entity
@@ -82,8 +84,8 @@ class Builder:
     steps: list[PlannedStep] = field(default_factory=list)
     target: str = ""
     questions: str = ""
-    may_shuffle: bool = True
-    """False where the order of the sentences tells the story."""
+    twins: bool = False
+    """Two equal halves (two things bought, two rides): the first one told is the first one reasoned about."""
     people: list[str] = field(default_factory=list)
 
     # --- sampling ---------------------------------------------------------------------------------------------------

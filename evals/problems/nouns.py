@@ -20,7 +20,7 @@ class Noun:
 
     @property
     def with_article(self) -> str:
-        return ("an " if self.one[0] in "aeio" or self.one.startswith(("umb", "unt")) else "a ") + self.one
+        return ("an " if self.one[0] in "aeio" or self.one == "hour" or self.one.startswith(("umb", "unt")) else "a ") + self.one
 
 
 def _plural(word: str) -> str:
@@ -44,7 +44,7 @@ def _group(block: str) -> tuple[Noun, ...]:
     return tuple(noun(word.strip()) for word in block.replace("\n", ",").split(",") if word.strip())
 
 
-STATIONERY = _group("pen, pencil, ruler, notebook, eraser, marker, crayon, folder, stapler, envelope, brush, diary, card, "
+STATIONERY = _group("pen, pencil, ruler, notebook, eraser, marker, crayon, folder, stapler, envelope, brush, diary, card, book, "
                     "sharpener, binder, poster, calendar, stamp, paint set, notepad")
 FRUIT = _group("apple, pear, orange, banana, peach, plum, lemon, mango, melon, kiwi, lime, fig, apricot, pineapple, coconut, "
                "papaya, grapefruit, nectarine")
@@ -83,6 +83,7 @@ INGREDIENTS = _group("egg, cup of flour, cup of sugar, spoon of butter, spoon of
                      "spoon of honey, clove of garlic, cup of cream, piece of chocolate")
 DRINKS = ("juice", "lemonade", "water", "milk", "tea", "apple juice", "orange juice", "cider", "soup", "punch", "iced tea",
           "grape juice", "cocoa", "coffee", "syrup", "mango juice")
+FUELS = ("fuel", "petrol", "diesel", "oil", "paint")
 JUICES = ("juice", "lemonade", "apple juice", "orange juice", "grape juice", "mango juice", "syrup", "iced tea", "cherry juice",
           "pear juice", "cider", "berry juice")
 VESSELS = _group("jug, bottle, can, barrel, tank, flask, bucket, pot, carton, pitcher, keg, jar")
@@ -95,7 +96,7 @@ TASKS = _group("lesson, meeting, workout, song, chapter, phone call, interview, 
 WISHES = _group("bike, guitar, tablet, phone, camera, drum kit, coat, tent, skateboard, watch, scooter, keyboard, telescope, "
                 "game console, violin, desk, sofa, printer, radio, laptop, sewing machine, surfboard, microscope, canoe")
 PRODUCTS = STATIONERY + TOYS + CLOTHES + KITCHEN + TOOLS + SPORTS
-PARTS_OF_SCHOOL = _group("class, club, team, bus, table, room, group")
+PARTS_OF_SCHOOL = _group("class, club, team, bus, room, group, van")
 PUPILS = _group("pupil, student, child, girl, boy")
 LITRE_OF_FUEL = (Noun("litre of fuel", "litres of fuel"), Noun("litre of petrol", "litres of petrol"),
                  Noun("litre of diesel", "litres of diesel"))

@@ -86,13 +86,21 @@ def _aside(plan: Builder, family: str, rng: Random) -> PlannedFact:
     return PlannedFact(f"f{len(plan.facts) + 1}", KINDS[name], 2 + int(rng.random() * (high - 1)), slots, False)
 
 
+def _shuffle(facts: list[PlannedFact], plan: Builder, rng: Random) -> None:
+    if not plan.twins:
+        rng.shuffle(facts)
+    elif len(facts) == 4:
+        order = [(0, 1, 3, 2), (1, 0, 2, 3), (1, 0, 3, 2)][int(rng.random() * 3)]
+        facts[:] = [facts[place] for place in order]
+
+
 def draft(plan: Builder, family: str, *, held_out: bool) -> Draft:
     """Choose the words of a complete problem with the plan's own generator."""
     rng = plan.rng
     needed = needed_ids(plan)
     facts = list(plan.facts)
     if rng.random() < SHARE_SHUFFLED and not any(fact.kind.name in _EVENTS for fact in facts):
-        rng.shuffle(facts)
+        _shuffle(facts, plan, rng)
     if rng.random() < SHARE_ASIDE:
         facts.insert(int(rng.random() * (len(facts) + 1)), _aside(plan, family, rng))
     sentences = []

@@ -7,7 +7,8 @@ from evals.problems.nouns import CONTAINERS, CROPS, PLANTS, PRODUCTS, SHIPS, Nou
 PLACES = ("garden", "field", "lawn", "flower bed", "yard", "park", "meadow", "playground", "terrace", "farm")
 ROWS = (Noun("row", "rows"), Noun("bed", "beds"), Noun("line", "lines"), Noun("patch", "patches"))
 HOUR, DAY = Noun("hour", "hours"), Noun("day", "days")
-MAKE = (("make", "makes", "making"), ("pack", "packs", "packing"), ("produce", "produces", "producing"),
+WORK = ("work", "works", "working")
+MAKE = (("make", "makes", "making"), ("collect", "collects", "collecting"), ("pack", "packs", "packing"), ("produce", "produces", "producing"),
         ("check", "checks", "checking"), ("paint", "paints", "painting"))  # fmt: skip
 
 ALL = """
@@ -15,7 +16,7 @@ How many {items} are there[| in all| in total| altogether]?
 How many {items} does {who} have[| in all| in total| altogether]?
 What number of {items} are there [in all|in total|altogether]?
 [In all|In total|Altogether], how many {items} are there?
-How many {items} are that [in all|in total|altogether]?
+How many {items} is that [in all|in total|altogether]?
 How many {items} are there altogether for {who}?
 """.replace("are there altogether for {who}", "does {who} have altogether")
 
@@ -134,7 +135,7 @@ How many {items} does {who} {act}[| in all| in total| altogether]?
 How many {items} does {who} {act} in [all|this time]?
 What number of {items} does {who} {act} [in all|in total|altogether]?
 [In all|In total|Altogether], how many {items} does {who} {act}?
-How many {items} are that [in all|in total|altogether]?
+How many {items} is that [in all|in total|altogether]?
 In this time, how many {items} does {who} {act}?
 """
 
@@ -143,7 +144,7 @@ In this time, how many {items} does {who} {act}?
 def made(b: Builder) -> None:
     _works(b)
     each = b.fact("per_period", b.between(3, 40))
-    time = b.fact("periods", b.factor())
+    time = b.fact("periods", b.factor(), act=WORK)
     b.goal(each, "*", time, "the number of {items} {who} {acts}", "", _MADE)
 
 
@@ -153,7 +154,7 @@ def boxes_needed(b: Builder) -> None:
     rate, time = b.between(4, 30), b.factor()
     divisors = tuple(d for d in range(2, 13) if rate * time % d == 0 and rate * time > d)
     each = b.fact("per_period", rate)
-    hours = b.fact("periods", time)
+    hours = b.fact("periods", time, act=WORK)
     per_box = b.fact("per_group", b.pick(divisors))
     total = b.op(each, "*", hours, "the number of {items} {who} {acts}", "")
     b.goal(
@@ -178,7 +179,7 @@ def good_ones(b: Builder) -> None:
     _works(b)
     rate, time = b.between(3, 30), b.between(2, 12)
     each = b.fact("per_period", rate)
-    hours = b.fact("periods", time)
+    hours = b.fact("periods", time, act=WORK)
     bad = b.fact("spoiled", b.between(2, min(30, rate * time - 2)))
     total = b.op(each, "*", hours, "the number of {items} {who} {acts}", "")
     b.goal(total, "-", bad, "the number of good {items}", "", _GOOD)
@@ -219,17 +220,20 @@ def shipped(b: Builder) -> None:
 
 @goal("packing")
 def two_workers(b: Builder) -> None:
+    b.twins = True
     who, other = b.person(), b.person()
     b.use(who=who, other=other, item=b.pick(PRODUCTS), act=b.pick(MAKE), period=HOUR)
     each = b.fact("per_period", b.factor())
+    hours = b.fact("periods", b.factor(), act=WORK)
     each2 = b.fact("per_period", b.factor(), who=other)
-    hours = b.fact("periods", b.factor(), who=f"{who.name} and {other.name}")
-    both = b.op(each, "+", each2, "the number of {items} they {act} each {period}", "")
+    hours2 = b.fact("periods", b.factor(), who=other, act=WORK)
+    one = b.op(each, "*", hours, "the number of {items} {who} {acts}", "")
+    two = b.op(each2, "*", hours2, "the number of {items} {other} {acts}", "")
     b.goal(
-        both,
-        "*",
-        hours,
-        "the number of {items} they {act}",
+        one,
+        "+",
+        two,
+        "the number of all {items}",
         "",
         """
         How many {items} do {who} and {other} {act} [together|in all|in total]?
@@ -237,6 +241,6 @@ def two_workers(b: Builder) -> None:
         What number of {items} do {who} and {other} {act} [together|in all]?
         Together, how many {items} do {who} and {other} {act}?
         How many {items} do they {act} [together|in all|in total]?
-        How many {items} do they {act} in this time?
+        How many {items} do both [of them|] {act} [in all|in total]?
         """,
     )

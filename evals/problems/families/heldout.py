@@ -195,12 +195,11 @@ def cans_cost(b: Builder) -> None:
 @goal("fuel")
 def fuel_left(b: Builder) -> None:
     _car(b)
-    act = b.pick((("use", "uses", "using"), ("burn", "burns", "burning")))
-    b.use(act=act, period=b.pick((HOUR, DAY)))
+    b.use(act=("use", "uses", "using"), period=HOUR)
     count, value = b.between(2, 9), b.between(2, 12)
     has = b.fact("has", count * value + b.between(2, 60))
     each = b.fact("per_period", value)
-    time = b.fact("periods", count)
+    time = b.fact("periods", count, act=("drive", "drives", "driving"))
     used = b.op(time, "*", each, "the number of {items} {who} {acts}", "")
     b.goal(has, "-", used, "the number of {items} left", "", LEFT)
 

@@ -1,7 +1,7 @@
 """Families `recipes` and `juice`."""
 
 from evals.problems.builder import Builder, goal
-from evals.problems.nouns import DISHES, DRINKS, INGREDIENTS, JUICES, VESSELS, Noun
+from evals.problems.nouns import DISHES, DRINKS, FUELS, INGREDIENTS, JUICES, VESSELS, Noun
 
 _PEOPLE = ("friends", "children", "guests", "neighbours", "players", "cousins")
 
@@ -153,7 +153,7 @@ How many litres of {drink} does {who} have[| in all| in total| altogether]?
 How many litres of {drink} are there [in all|in total|altogether]?
 [In all|In total|Altogether], how many litres of {drink} are there?
 How many litres does {who} have [in all|in total|altogether]?
-How many litres are that [in all|in total|altogether]?
+How many litres is that [in all|in total|altogether]?
 """
 
 
@@ -161,15 +161,14 @@ def _litre(drink: str) -> Noun:
     return Noun(f"litre of {drink}", f"litres of {drink}")
 
 
-def _jugs(b: Builder) -> str:
-    drink = b.pick(DRINKS)
+def _jugs(b: Builder, drinks: tuple[str, ...] = DRINKS) -> None:
+    drink = b.pick(drinks)
     b.use(who=b.person(), item=_litre(drink), group=b.pick(VESSELS), drink=drink)
-    return drink
 
 
 @goal("juice")
 def litres(b: Builder) -> None:
-    _jugs(b)
+    _jugs(b, DRINKS + FUELS)
     number = b.fact("groups", b.big_factor())
     each = b.fact("per_group", b.factor())
     b.goal(number, "*", each, "the number of all {items}", "", _LITRES)
@@ -177,7 +176,7 @@ def litres(b: Builder) -> None:
 
 @goal("juice")
 def litres_left(b: Builder) -> None:
-    _jugs(b)
+    _jugs(b, DRINKS + FUELS)
     count, value = b.between(3, 12), b.between(2, 12)
     number = b.fact("groups", count)
     each = b.fact("per_group", value)
@@ -240,6 +239,7 @@ def mixture_by_times(b: Builder) -> None:
 
 @goal("juice")
 def two_vessels(b: Builder) -> None:
+    b.twins = True
     drink = b.pick(DRINKS)
     group, second = b.rng.sample(VESSELS, 2)
     b.use(who=b.person(), item=_litre(drink), group=group, drink=drink)
@@ -275,5 +275,30 @@ def shared_drink(b: Builder) -> None:
         For each of the {people}, how many litres are there?
         How many litres do the {people} get each?
         How many litres does one of the {people} get?
+        """,
+    )
+
+
+@goal("juice")
+def used_each_day(b: Builder) -> None:
+    drink = b.pick(DRINKS + FUELS)
+    period = b.pick((Noun("day", "days"), Noun("week", "weeks")))
+    b.use(who=b.person(), item=_litre(drink), act=("use", "uses", "using"), period=period)
+    count, value = b.factor(), b.between(2, 9)
+    has = b.fact("has", count * value)
+    each = b.fact("per_period", value)
+    b.goal(
+        has,
+        "/",
+        each,
+        "the number of {periods} this lasts",
+        "",
+        """
+        How many {periods} does this last?
+        How many {periods} do the {items} last?
+        For how many {periods} does {who} have enough?
+        For how many {periods} are the {items} enough?
+        How many {periods} are the {items} enough for?
+        After how many {periods} are the {items} used up?
         """,
     )

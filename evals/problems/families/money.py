@@ -94,6 +94,7 @@ def pay_gap(b: Builder) -> None:
 
 @goal("wages")
 def pay_together(b: Builder) -> None:
+    b.twins = True
     who, other = b.person(), b.person()
     b.use(who=who, other=other)
     hours = b.fact("hours", b.factor())

@@ -1,7 +1,7 @@
 """Families `sharing` and `ages`."""
 
 from evals.problems.builder import Builder, goal
-from evals.problems.nouns import COLLECTABLES, CONTAINERS, FOOD, FRUIT, STATIONERY
+from evals.problems.nouns import ALBUMS, COLLECTABLES, CONTAINERS, FOOD, FRUIT, STATIONERY
 
 _PEOPLE = ("friends", "children", "pupils", "cousins", "neighbours", "girls", "boys", "students", "players", "guests")
 _SHARED = (COLLECTABLES, FRUIT, FOOD, STATIONERY)
@@ -43,7 +43,7 @@ def share(b: Builder) -> None:
 
 @goal("sharing")
 def share_packs(b: Builder) -> None:
-    b.use(who=b.person(), item=b.pick(b.pick(_SHARED)), people=b.pick(_PEOPLE), group=b.pick(CONTAINERS))
+    b.use(who=b.person(), item=b.pick(b.pick(_SHARED)), people=b.pick(_PEOPLE), group=b.pick(CONTAINERS + ALBUMS))
     count, each = b.factor(), b.factor()
     packs = b.fact("groups", count)
     per_pack = b.fact("per_group", each)
@@ -66,6 +66,7 @@ def share_rest(b: Builder) -> None:
 
 @goal("sharing")
 def share_pooled(b: Builder) -> None:
+    b.twins = True
     who, other = b.person(), b.person()
     b.use(who=who, other=other, item=b.pick(b.pick(_SHARED)), people=b.pick(_PEOPLE))
     count, each = b.factor(), b.between(3, 12)

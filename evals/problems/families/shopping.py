@@ -49,6 +49,7 @@ def change(b: Builder) -> None:
 
 @goal("shopping")
 def two_things(b: Builder) -> None:
+    b.twins = True
     item, second = b.goods(2)
     b.use(who=b.person(), item=item)
     number = b.fact("buys", b.factor())

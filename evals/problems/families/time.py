@@ -125,7 +125,7 @@ How many pages does {who} read[| in all| in total| altogether]?
 How many pages has {who} read at the end?
 How many pages does {who} get through[| in all| in total]?
 [In all|In total|Altogether], how many pages does {who} read?
-How many pages are that [in all|in total|altogether]?
+How many pages is that [in all|in total|altogether]?
 At the end, how many pages has {who} read?
 """
 _READ_LEFT = """
@@ -142,7 +142,7 @@ How many days does it take {who} to finish the {book}?
 For how many days does {who} have to read?
 For how many days does {who} have to read to finish the {book}?
 After how many days is {who} at the end of the {book}?
-How many days of reading are that?
+How many days of reading is that?
 """
 
 

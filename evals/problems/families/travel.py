@@ -1,11 +1,11 @@
 """Family `travel`."""
 
 from evals.problems.builder import Builder, goal
-from evals.problems.nouns import VEHICLES, Noun
+from evals.problems.nouns import PARTS_OF_SCHOOL, VEHICLES, Noun, noun
 
 KM = Noun("km", "km")
 DAY = Noun("day", "days")
-ROUTES = ("trip", "route", "way", "road", "journey", "tour")
+ROUTES = ("trip", "route", "journey", "tour", "trail", "track")
 MOVES = (
     ("cycle", "cycles", "cycling"), ("walk", "walks", "walking"), ("run", "runs", "running"),
     ("travel", "travels", "travelling"), ("ride", "rides", "riding"), ("drive", "drives", "driving"),
@@ -73,6 +73,7 @@ def time_needed(b: Builder) -> None:
 
 @goal("travel")
 def two_rides(b: Builder) -> None:
+    b.twins = True
     vehicle, second = b.rng.sample(VEHICLES, 2)
     b.use(who=b.person(), vehicle=vehicle)
     speed = b.fact("speed", b.between(5, 40))
@@ -146,4 +147,31 @@ def two_travellers(b: Builder) -> None:
         In this time, how many km more does {who} {act} than {other}?
         Compared [with|to] {other}, how many more km does {who} {act} in this time?
         """.replace("How [far|many km]", "How many km"),
+    )
+
+
+_TRAVELLERS = tuple(noun(word) for word in ("traveller", "player", "student", "pupil", "child", "guest", "passenger"))
+
+
+@goal("travel")
+def tickets(b: Builder) -> None:
+    b.use(who=b.person(), item=b.pick(_TRAVELLERS), group=b.pick(PARTS_OF_SCHOOL[1:]), ticket=noun("ticket"))
+    groups = b.fact("groups", b.between(2, 9))
+    each = b.fact("per_group", b.between(2, 12))
+    price = b.fact("price_each", b.between(2, 9), item=noun("ticket"))
+    total = b.op(groups, "*", each, "the number of all {items}", "")
+    b.goal(
+        total,
+        "*",
+        price,
+        "the cost of the tickets for all {items}",
+        "dollars",
+        """
+        How [much|many dollars] do the tickets for all the {items} cost?
+        How [much|many dollars] does it cost to buy each of the {items} a ticket?
+        What do the tickets for all the {items} cost[| in all| in total]?
+        For all the {items}, how [much|many dollars] do the tickets cost?
+        How [much|many dollars] does {who} pay for tickets for all the {items}?
+        To buy a ticket for each of the {items}, how [much|many dollars] does {who} need?
+        """,
     )

@@ -96,12 +96,12 @@ kind(
     says="""
     {v} years [pass|go by].
     [Now|Then] {v} years [pass|go by].
+    Think of the time when {v} years have passed.
     Think of the time {v} years from now.
-    Think of [the time|a day] when {v} years have passed.
     A time of {v} years [passes|goes by].
     [Now|Then] a time of {v} years [passes|goes by].
     The number of years that pass is {v}.
-    Then another {v} years [pass|go by].
+    Then {v} more years [pass|go by].
     """,
     vague="""
     [Some|Several|A few] years [pass|go by].

@@ -16,7 +16,7 @@ kind(
     The number of {items} {who} buys is {v}.
     {who} gets {v} {items} [at the shop|at the market|in town][| today].
     [Today|This week|On Monday], {who} [buys|gets|picks up] {v} {items}.
-    {who} [puts|places] {v} {items} in the [cart|basket] and buys them.
+    {who} [asks for|takes] {v} {items} and buys them.
     """,
     vague="""
     {who} [buys|picks up|gets] [some|a few|several] {items}[| at the shop].
@@ -41,10 +41,10 @@ kind(
     [At first|To begin with|At the start|In the beginning], {who} has {v} {items}.
     {who} [has|owns] {v} {items} [at first|to begin with|at the start].
     {who} [begins|starts] with {v} {items}.
-    There are {v} {items} [at {who's} home|in {who's} room|on {who's} table].
+    There are {v} {items} [at {who's} home|in {who's} house].
     The number of {items} {who} has [at first|at the start|to begin with] is {v}.
     {who} [starts|begins] [the day|the week] with {v} {items}.
-    [At home|On the table], {who} has {v} {items}[| at first| to begin with].
+    [At home|In the house], {who} has {v} {items}[| at first| to begin with].
     {who} counts {v} {items} at [home|the start].
     {who} has [a set|a pile|a stock] of {v} {items}.
     """,
@@ -53,7 +53,7 @@ kind(
     {who} [begins|starts] with [some|a few|several] {items}.
     [At first|At the start], {who} [has|owns] [some|several|a few] {items}.
     {who} has [some|several] {items} [at first|at the start|to begin with].
-    There are [some|several] {items} [at {who's} home|in {who's} room].
+    There are [some|several] {items} [at {who's} home|in {who's} house].
     """,
     asks="""
     How many {items} does {who} have[| at first| at the start| to begin with]?
@@ -72,7 +72,7 @@ kind(
     [Later|Then|After that], {who} [gets|receives|finds] {v} more {items}.
     A [friend|neighbour|cousin] gives {who} {v} more {items}.
     {who} is given {v} more {items}[| by a friend| by a cousin| by a neighbour].
-    {who} [finds|receives|gets] another {v} {items}[| later| in a drawer].
+    {who} [receives|gets] another {v} {items}[| later].
     The number of {items} {who} gets [later|as a gift|from a friend] is {v}.
     [A friend|A cousin|A neighbour] [brings|hands] {who} another {v} {items}.
     [Later|After that|Then], a [friend|cousin] gives {who} {v} more {items}.
@@ -156,13 +156,13 @@ kind(
     "{items}",
     says="""
     {who} [makes|prepares] {v} {items}[| today| for a party| for a school fair].
-    [Today|This week|On Monday], {who} [makes|prepares] {v} {items}.
+    [Today|This week|On Monday], {v} {items} are [made|prepared] by {who}.
     {who} [wants|plans|decides] to make {v} {items}[| for a party| today].
     {who} [plans|would like] to prepare {v} {items} for [a party|a school fair].
     The number of {items} {who} makes is {v}.
     For [a party|a school fair|a friend], {who} [makes|prepares] {v} {items}.
     {who} [is making|is preparing] {v} {items}[| today| for a party].
-    {v} {items} are [made|prepared] by {who}[| for a party| today].
+    [Today|This week|On Monday], {who} [makes|prepares] {v} {items}.
     There are {v} {items} that {who} [makes|has to make|wants to make].
     """,
     vague="""
@@ -184,24 +184,24 @@ kind(
     "{items}",
     implied=False,
     says="""
-    {v} of the {items} are [bad|broken|damaged] and [have to be|must be] thrown away.
-    [Sadly|Later], {v} {items} turn out to be [bad|damaged|broken].
+    {v} of the {items} are [bad|damaged] and [have to be|must be] thrown away.
+    [Sadly|Later], {v} {items} turn out to be [bad|damaged].
     {v} of the {items} [are damaged and cannot be used|are bad|are thrown away].
     [Later|Sadly], {v} of the {items} have to be thrown away.
-    The number of [bad|damaged|broken] {items} is {v}.
-    There are {v} [bad|broken|damaged] {items} [among them|in all].
-    [Somebody|A worker] [finds|counts] {v} [bad|damaged|broken] {items} among them.
-    [Somebody|A worker] has to throw away {v} [bad|damaged|broken] {items}.
+    The number of [bad|damaged] {items} is {v}.
+    There are {v} [bad|damaged] {items} [among them|to throw away].
+    [Somebody|A worker] [finds|counts] {v} [bad|damaged] {items} among them.
+    [Somebody|A worker] has to throw away {v} [bad|damaged] {items}.
     [Sadly|It turns out that] {v} of the {items} cannot be used.
     """,
     vague="""
-    [Some|A few|Several] of the {items} are [bad|broken|damaged].
+    [Some|A few|Several] of the {items} are [bad|damaged].
     [Sadly|Later], [some|several|a few] {items} turn out to be [bad|damaged].
-    [Some|Several|A few] of the {items} [cannot be used|must be thrown away].
+    [Somebody|A worker] has to throw [some|several|a few] {items} away.
     [Somebody|A worker] has to throw away [some|a few|several] {items}.
     """,
     asks="""
-    How many {items} are [bad|broken|damaged]?
+    How many {items} are [bad|damaged]?
     How many [bad|damaged] {items} are there?
     How many of the {items} [cannot be used|are thrown away]?
     """,
@@ -274,7 +274,7 @@ kind(
     {who} [pours|puts] {v} {items} into a [big|large] [bowl|pot].
     {who} [takes|uses] {v} {items} for the drink.
     The drink [needs|takes|gets] {v} {items}.
-    {v} {items} [go|are poured] into the [bowl|pot].
+    {v} {items} [go|are put] into the [bowl|pot].
     The number of {items} is {v}.
     There are {v} {items} in the [drink|bowl|pot].
     For the drink, {who} [takes|uses] {v} {items}.

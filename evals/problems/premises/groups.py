@@ -7,25 +7,25 @@ kind(
     "the number of {groups}",
     "{groups}",
     says="""
-    There are {v} {groups}[| of {items}| with {items}].
-    {who} has {v} {groups} [of|with] {items}.
-    {who} [counts|sees|finds] {v} {groups} [of|with] {items}.
-    [In all|In total|Altogether], there are {v} {groups} [of|with] {items}.
+    There are {v} {groups}[| of {stuff}| with {stuff}].
+    {who} has {v} {groups} [of|with] {stuff}.
+    {who} [counts|sees|finds] {v} {groups} [of|with] {stuff}.
+    [In all|In total|Altogether], there are {v} {groups} [of|with] {stuff}.
     The number of {groups} is {v}.
     The {items} are in {v} {groups}.
-    [Altogether|In all|In total], {who} [sees|counts|has] {v} {groups}.
+    [Altogether|In all|In total], {who} [sees|counts|has] {v} {groups} of {stuff}.
     All the {items} are in {v} {groups}.
-    There is a [total|set] of {v} {groups}.
+    There is a [total|set] of {v} {groups} with {stuff}.
     """,
     vague="""
-    There are [some|several|a few] {groups} [of|with] {items}.
-    {who} has [some|several|a few] {groups} [of|with] {items}.
+    There are [some|several|a few] {groups} [of|with] {stuff}.
+    {who} has [some|several|a few] {groups} [of|with] {stuff}.
     The {items} are in [several|some|a number of] {groups}.
-    {who} [sees|counts|finds] [some|several|a few] {groups} with {items}.
+    {who} [sees|counts|finds] [some|several|a few] {groups} with {stuff}.
     """,
     asks="""
     How many {groups} are there?
-    How many {groups} [of|with] {items} are there?
+    How many {groups} [of|with] {stuff} are there?
     How many {groups} does {who} have?
     """,
 )
@@ -42,7 +42,7 @@ kind(
     The {groups} have {v} {items} each.
     The number of {items} in [each|every] {group} is {v}.
     The {groups} [come with|contain] {v} {items} each.
-    The {groups} [all|] have {v} {items} [in|to] [each|every] {group}.
+    All [of the|the] {groups} have {v} {items} each.
     {who} [finds|counts|sees] {v} {items} in [each|every] {group}.
     All {groups} [contain|have] the same number of {items}, which is {v}.
     """,
@@ -149,19 +149,19 @@ kind(
     "the number of {crops} from each {item}",
     "{crops}",
     says="""
-    [Each|Every|One] {item} [gives|bears|grows] {v} {crops}.
+    [Each|Every|One] {item} [gives|bears] {v} {crops}.
     There are {v} {crops} on [each|every] {item}.
     {who} [picks|gets|collects] {v} {crops} from [each|every] {item}.
     From [each|every] {item}, {who} [picks|gets|collects] {v} {crops}.
-    The {items} [give|bear|grow] {v} {crops} each.
+    The {items} [give|bear] {v} {crops} each.
     The number of {crops} from [each|every] {item} is {v}.
     On [each|every] {item}, {v} {crops} grow.
     {v} {crops} grow on [each|every] {item}.
     """,
     vague="""
-    [Each|Every] {item} [gives|bears|grows] [some|several|a few] {crops}.
+    [Each|Every] {item} [gives|bears] [some|several|a few] {crops}.
     There are [some|several|a few] {crops} on [each|every] {item}.
-    The {items} all [give|bear|grow] the same number of {crops}.
+    The {items} all [give|bear] the same number of {crops}.
     {who} picks [some|several|a few] {crops} from [each|every] {item}.
     """,
     asks="""

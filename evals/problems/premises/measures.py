@@ -13,7 +13,7 @@ kind(
     For [each|every|one] {task}, {who} needs {v} minutes.
     The {tasks} [take|last] {v} minutes each.
     It takes {who} {v} minutes [for|to finish] [each|every|one] {task}.
-    {who} [plans|has planned|sets aside] {v} minutes for [each|every|one] {task}.
+    {who} [plans|sets aside] {v} minutes for [each|every|one] {task}.
     To finish [one|each] {task}, it takes {who} {v} minutes.
     {who} spends {v} minutes on [each|every|one] {task}.
     """,
@@ -40,7 +40,7 @@ kind(
     There are {v} {tasks}[| on {who's} list| in {who's} plan| today].
     {who} [plans|has planned|wants] {v} {tasks}[| today| on Monday].
     On {who's} list there are {v} {tasks}.
-    {who's} [plan|list] has {v} {tasks}[| on it| in it].
+    {who's} list has {v} {tasks}[| on it].
     The number of {tasks} is {v}.
     [Today|On Monday], {who} [has|plans|wants] {v} {tasks}.
     [On Monday|Today], there are {v} {tasks} [in {who's} plan|on {who's} list].
@@ -69,7 +69,7 @@ kind(
     {who} [also|] [takes|has] a break of {v} minutes.
     The break [takes|lasts|is] {v} minutes.
     {who's} break [lasts|takes] {v} minutes.
-    {who} [takes|has] a {v}-minute break.
+    {who} [takes|has] {v} minutes of break.
     The time of the break is {v} minutes.
     {who} [rests|stops] for {v} minutes [in between|during a break].
     During a break, {who} rests for {v} minutes.

@@ -90,7 +90,7 @@ kind(
 
 kind(
     "coupon",
-    "the money off",
+    "the discount",
     "dollars",
     implied=False,
     says="""
@@ -99,8 +99,9 @@ kind(
     The shop takes {v} dollars off the [bill|total|price].
     The shop gives {who} {v} dollars off the [bill|total].
     {who} [gets|receives] {v} dollars off [the bill|the total|with a coupon].
+    The discount on the [bill|total] is {v} dollars.
     With a coupon, {who} pays {v} dollars less.
-    There is a coupon that [takes|cuts] {v} dollars off the bill.
+    There is a discount of {v} dollars[| on the bill| on the total].
     {who} uses a coupon [and pays {v} dollars less|worth {v} dollars].
     The coupon {who} [uses|has] is worth {v} dollars.
     """,
@@ -112,8 +113,8 @@ kind(
     """,
     asks="""
     How much does the coupon take off?
-    How many dollars does {who} get off the bill?
-    How much money is taken off the total?
+    How big is the discount?
+    How many dollars are taken off the bill?
     """,
 )
 
@@ -136,7 +137,7 @@ kind(
     There is [also|] a delivery [fee|charge].
     {who} [also|] pays [a fee|a charge|something] for delivery.
     The shop [asks|charges] [something|some money] for delivery.
-    A delivery [fee|charge] is [added|] [to the bill|in the bill].
+    For delivery, {who} [also|] pays [something|some money].
     Delivery [costs|adds] a few dollars.
     """,
     asks="""
@@ -154,7 +155,7 @@ kind(
     says="""
     {who} [spends|pays] {v} dollars [on|for] {thing}.
     [Later|Then|After that], {who} spends {v} dollars on {thing}.
-    {v} dollars [go to|are spent on] {thing}.
+    {v} dollars are [paid for|spent on] {thing}.
     [Then|Later|After that], {v} dollars are spent on {thing}.
     The money {who} spends on {thing} is {v} dollars.
     For {thing}, {who} [pays|spends] {v} dollars.
@@ -164,13 +165,13 @@ kind(
     vague="""
     {who} [spends|pays] [some money|something|a few dollars] [on|for] {thing}.
     [Later|Then|After that], {who} spends [some money|a few dollars] on {thing}.
-    [Some money|Some of the money] [goes to|is spent on] {thing}.
+    [Some money|Some of the money] is spent on {thing}.
     {who} has to pay [something|some money] for {thing}.
     """,
     asks="""
     How much does {who} spend on {thing}?
     How many dollars does {who} pay for {thing}?
-    How much money goes to {thing}?
+    How much money is spent on {thing}?
     """,
 )
 

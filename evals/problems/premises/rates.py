@@ -7,15 +7,15 @@ kind(
     "the number of {items} {who} {acts} each {period}",
     "{items}",
     says="""
-    {who} {acts} {v} {items} [each|every|a|per] {period}.
+    {who} [always|] {acts} {v} {items} [each {period}|every {period}|{a_period}|per {period}].
     [Each|Every] {period}, {who} {acts} {v} {items}.
-    {who} [manages|plans] to {act} {v} {items} [each|every|a|per] {period}.
-    {who} [always|] {acts} {v} {items} in [a|each|every|one] {period}.
-    In [each|one|a|every] {period}, {who} {acts} {v} {items}.
+    {who} [manages|plans] to {act} {v} {items} [each {period}|every {period}|{a_period}|per {period}].
+    {who} {acts} {v} {items} in [{a_period}|each {period}|every {period}|one {period}].
+    In [each {period}|one {period}|{a_period}|every {period}], {who} {acts} {v} {items}.
     The number of {items} {who} {acts} [each|every|per] {period} is {v}.
-    {who's} plan is to {act} {v} {items} [each|every|a|per] {period}.
+    {who's} plan is to {act} {v} {items} [each {period}|every {period}|{a_period}|per {period}].
     [Each|Every] {period}, {who's} plan is to {act} {v} {items}.
-    {who} is able to {act} {v} {items} [each|every|a|per] {period}.
+    {who} is able to {act} {v} {items} [each {period}|every {period}|{a_period}|per {period}].
     """,
     vague="""
     {who} {acts} [some|several|a few] {items} [each|every] {period}.
@@ -25,9 +25,9 @@ kind(
     {who's} plan is to {act} [some|several|a few] {items} [each|every] {period}.
     """,
     asks="""
-    How many {items} does {who} {act} [each|every|a|per] {period}?
-    How many {items} does {who} {act} in [a|one] {period}?
-    How many {items} a {period} is it for {who}?
+    How many {items} does {who} {act} [each {period}|every {period}|{a_period}|per {period}]?
+    How many {items} does {who} {act} in [{a_period}|one {period}]?
+    How many {items} {a_period} is it for {who}?
     """,
 )
 
@@ -45,7 +45,7 @@ kind(
     {who} spends {v} {periods} {acting}.
     For {v} {periods}, {who} [keeps|goes on] {acting}.
     In all, {who} {acts} for {v} {periods}.
-    It is {v} {periods} that {who} {acts}.
+    {who} has {v} {periods} of {acting}.
     """,
     vague="""
     {who} {acts} for [some|several|a few] {periods}.
@@ -102,7 +102,7 @@ kind(
     By {vehicle}, {who} travels for {v} hours.
     The time {who} travels by {vehicle} is {v} hours.
     By {vehicle}, the trip takes {who} {v} hours.
-    {who} takes a {v}-hour trip by {vehicle}.
+    {who} has a trip of {v} hours by {vehicle}.
     """,
     vague="""
     {who} travels by {vehicle} for [some time|a while|a few hours|several hours].
@@ -133,9 +133,9 @@ kind(
     From start to end, the {route} is {v} km.
     """,
     vague="""
-    {who} [plans|has|is on] a [long|] {route}.
+    {who} [plans|is on] a [long|] {route}.
     The {route} is [long|rather long|quite long].
-    It is a [long|rather long|quite long] {route}.
+    It is [a long|quite a long|rather a long] {route}.
     {who's} {route} is [quite|rather] long.
     """,
     asks="""

@@ -140,10 +140,10 @@ for _unit, _other in (("minutes", "hours"), ("hours", "minutes")):
         {{who}} [needs|plans|takes] {{v}} {_unit} for {{thing}}.
         [Today|On Monday], {{who}} spends {{v}} {_unit} on {{thing}}.
         On {{thing}}, {{who}} spends {{v}} {_unit}.
-        The time for {{thing}} is {{v}} {_unit}.
-        {{who}} has planned {{v}} {_unit} for {{thing}}.
+        The time needed for {{thing}} is {{v}} {_unit}.
+        {{who}} plans {{v}} {_unit} for {{thing}}.
         For {{thing}}, {{who}} [needs|plans|takes] {{v}} {_unit}.
-        {{v}} {_unit} are planned for {{thing}}.
+        {{v}} {_unit} are needed for {{thing}}.
         """,
         vague=_TASK_VAGUE,
         asks=_TASK_ASKS,
@@ -212,7 +212,7 @@ Do you mean {v} {items} a day or in all?
 """
 for _name, _unit, _end, _line in (
     ("span_each", "each", "[on each day|each day|every day]", "one day"),
-    ("span_all", "in all", "[in all|in total|altogether]", "all the days"),
+    ("span_all", "in all", "[in all|in total]", "all the days"),
 ):
     kind(
         _name,

@@ -12,10 +12,10 @@ kind(
     {who} [spends|is] {v} hours at work[| today| this week].
     {who} is at work for {v} hours[| today| this week].
     The time {who} works is {v} hours.
-    {who} [has|does] a shift of {v} hours[| today| on Monday].
+    {who} [has|does] {v} hours of work[| today| on Monday].
     For {v} hours, {who} works at [a shop|a farm|a cafe|an office].
     {who's} shift [takes|is] {v} hours[| today| on Monday].
-    {who} works a {v}-hour shift[| today| on Monday].
+    {who} works a shift of {v} hours[| today| on Monday].
     {who's} shift at [the shop|the farm|the cafe] lasts {v} hours.
     """,
     vague="""
