@@ -38,6 +38,8 @@ Tell me {target}.
 Please can you [find|tell me] {target}?
 """
 SHARE_NAMING = 0.4
+SHARE_READING = 0.5
+"""How often a reading, where there is one, takes the place of another hidden fact: they are rare else."""
 SHARE_DROPPED = 0.6
 """Of the hidden facts that may be left out altogether; the others are vague."""
 
@@ -89,9 +91,9 @@ def _aside(plan: Builder, family: str, rng: Random) -> PlannedFact:
 def _shuffle(facts: list[PlannedFact], plan: Builder, rng: Random) -> None:
     if not plan.twins:
         rng.shuffle(facts)
-    elif len(facts) == 4:
+    elif len(facts) >= 4:
         order = [(0, 1, 3, 2), (1, 0, 2, 3), (1, 0, 3, 2)][int(rng.random() * 3)]
-        facts[:] = [facts[place] for place in order]
+        facts[:4] = [facts[place] for place in order]
 
 
 def draft(plan: Builder, family: str, *, held_out: bool) -> Draft:
@@ -127,6 +129,9 @@ def hide(plan: Draft, rng: Random, *, held_out: bool) -> dict[str, tuple[Visibil
     needed = [sentence for sentence in plan.sentences if sentence.needed]
     count = 2 if len(needed) >= 3 and rng.random() < 0.25 else 1
     chosen = rng.sample(needed, count)
+    readings = [sentence for sentence in needed if sentence.fact.kind.reading]
+    if readings and readings[0] not in chosen and rng.random() < SHARE_READING:
+        chosen[0] = readings[0]
     hidden: dict[str, tuple[Visibility, str]] = {}
     for sentence in chosen:
         fact = sentence.fact

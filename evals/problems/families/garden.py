@@ -191,7 +191,7 @@ How many {items} are [good|not thrown away]?
 How many good {items} are left[| over| at the end]?
 How many of the {items} are good?
 How many of the {items} can be used?
-How many good {items} does {who} have?
+How many of all the {items} are not bad?
 """
 
 
@@ -244,3 +244,19 @@ def two_workers(b: Builder) -> None:
         How many {items} do both [of them|] {act} [in all|in total]?
         """,
     )
+
+
+@goal("packing")
+def two_workers_good(b: Builder) -> None:
+    b.twins = True
+    who, other = b.person(), b.person()
+    b.use(who=who, other=other, item=b.pick(PRODUCTS), act=b.pick(MAKE), period=HOUR)
+    each = b.fact("per_period", b.between(3, 12))
+    hours = b.fact("periods", b.factor(), act=WORK)
+    each2 = b.fact("per_period", b.between(3, 12), who=other)
+    hours2 = b.fact("periods", b.factor(), who=other, act=WORK)
+    bad = b.fact("spoiled", b.between(2, 10))
+    one = b.op(each, "*", hours, "the number of {items} {who} {acts}", "")
+    two = b.op(each2, "*", hours2, "the number of {items} {other} {acts}", "")
+    total = b.op(one, "+", two, "the number of all {items}", "")
+    b.goal(total, "-", bad, "the number of good {items}", "", _GOOD)

@@ -163,3 +163,20 @@ def each_or_all_left(b: Builder) -> None:
     else:
         total_price = b.fact("cost_all", price_value)
         b.goal(money, "-", total_price, "the money {who} has left", "dollars", _LEFT)
+
+
+@goal("shopping")
+def two_things_left(b: Builder) -> None:
+    b.twins = True
+    item, second = b.goods(2)
+    b.use(who=b.person(), item=item)
+    counts, prices = (b.factor(), b.between(2, 9)), (b.between(2, 9), b.factor())
+    number = b.fact("buys", counts[0])
+    price = b.fact("price_each", prices[0])
+    number2 = b.fact("buys", counts[1], item=second)
+    price2 = b.fact("price_each", prices[1], item=second)
+    money = b.fact("money", counts[0] * prices[0] + counts[1] * prices[1] + b.between(2, 60))
+    one = b.op(number, "*", price, "the cost of the {items}", "dollars")
+    two = b.op(number2, "*", price2, "the cost of the {items}", "dollars", item=second)
+    total = b.op(one, "+", two, "the cost of everything", "dollars")
+    b.goal(money, "-", total, "the money {who} has left", "dollars", _LEFT)

@@ -175,3 +175,20 @@ def tickets(b: Builder) -> None:
         To buy a ticket for each of the {items}, how [much|many dollars] does {who} need?
         """,
     )
+
+
+@goal("travel")
+def two_rides_left(b: Builder) -> None:
+    b.twins = True
+    vehicle, second = b.rng.sample(VEHICLES, 2)
+    b.use(who=b.person(), vehicle=vehicle, route=b.pick(ROUTES))
+    speeds, times = (b.between(5, 40), b.between(5, 40)), (b.between(2, 8), b.between(2, 8))
+    speed = b.fact("speed", speeds[0])
+    hours = b.fact("ride_hours", times[0])
+    speed2 = b.fact("speed", speeds[1], vehicle=second)
+    hours2 = b.fact("ride_hours", times[1], vehicle=second)
+    route = b.fact("distance", speeds[0] * times[0] + speeds[1] * times[1] + b.between(2, 90))
+    one = b.op(speed, "*", hours, "the distance by {vehicle}", "km")
+    two = b.op(speed2, "*", hours2, "the distance by {vehicle}", "km", vehicle=second)
+    done = b.op(one, "+", two, "the distance {who} travels", "km")
+    b.goal(route, "-", done, "the distance that is left", "km", _REST)
