@@ -100,6 +100,7 @@ class _Request:
     lookup: Lookup
     keys: Keys
     before: Sequence[Visible]
+    before_keys: Sequence[str]
     question: str | None
     replies: Sequence[Visible]
     """What follows the question: several messages where a first attempt at responding failed."""
@@ -114,6 +115,7 @@ class _Request:
             lookup=lookup,
             keys=keys,
             before=turns[: max(asked, 0)],
+            before_keys=keys.messages(turns[: max(asked, 0)]),
             question=turns[asked].text if asked >= 0 else None,
             replies=turns[asked + 1 :],
             transcript_key=keys.transcript(turns[: asked + 1]),
@@ -126,8 +128,9 @@ class _Request:
         return "\n\n".join(turn.text for turn in (self.replies if asked_here else self.replies[-1:]))
 
     def claims(self, sealer: Sealer, *, even_expired: bool = False) -> list[Claims]:
-        tenant, digest = self.lookup.tenant, self.lookup.digest
-        opened = (sealer.open(h, tenant=tenant, digest=digest, even_expired=even_expired) for h in self.lookup.sealed)
+        """Of the newest handles; a long conversation echoes many, of which the first is the likely one."""
+        tenant, digest, handles = self.lookup.tenant, self.lookup.digest, self.lookup.sealed[:_CANDIDATES]
+        opened = (sealer.open(h, tenant=tenant, digest=digest, even_expired=even_expired) for h in handles)
         return [claims for claims in opened if claims is not None]
 
     def fits(self, suspension: Suspension) -> bool:
@@ -149,8 +152,7 @@ class _Request:
         Front ends truncate from the front; and those that wrap the last user message in retrieved text send it bare
         on the next turn, where it is a run of lines of the wrapped one. A message that was never there is an edit.
         """
-        theirs = _message_keys(suspension)
-        ours = self.keys.messages(self.before)
+        ours, theirs = self.before_keys, _message_keys(suspension)
         if not ours:
             return True
         if len(ours) > len(theirs) or list(ours[:-1]) != theirs[len(theirs) - len(ours) : -1]:
