@@ -1,0 +1,180 @@
+"""Text to token ids where every piece of text is trusted or not: from text that is not, no control token can arise.
+
+How: the tokenizer is loaded a second time with the string of every added token replaced by a private-use character, its
+guard. In trusted text (templates, tags that we write) the tokens' strings become guards; from other text private-use
+characters are taken out. All is then encoded in ONE call, so that merges, normalisers, prefix spaces and the stripping
+around tokens come out as the original tokenizer would have them. What still reaches an added token's id by way of the
+model's own vocabulary is cut in two and encoded again.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
+
+from tokenizers import AddedToken, Tokenizer
+
+from pir_serve.errors import ConfigError
+from pir_serve.trajectory import Author, Segment
+
+# Plane 16, which nothing else uses: icon fonts live in planes 0 and 15.
+_FIRST_GUARD = 0x100000
+_FIRST_SLOT = 0x108000
+_BREAK = "\U0010fffd"
+"""A guard that stands for no token: text before and behind it is encoded apart."""
+_PRIVATE = re.compile("[\U00100000-\U0010ffff]")
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+def slot(number: int) -> str:
+    """A character that stands for a message's content while a template is rendered; no text can hold it."""
+    return chr(_FIRST_SLOT + number)
+
+
+SLOTS = re.compile(f"[{slot(0)}-\U0010fffc]")
+
+
+def without_private(text: str) -> str:
+    """`text` without what stands for something here, and with half characters (lone surrogates) replaced."""
+    return _SURROGATES.sub("\ufffd", _PRIVATE.sub("", text))
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of text with one author."""
+
+    author: Author
+    text: str
+    trusted: bool = False
+    """Whether control tokens and tags in it are meant."""
+
+
+class SafeEncoder:
+    """Encodes parts with the ids of one tokenizer."""
+
+    def __init__(self, spec: dict[str, Any]) -> None:
+        """`spec`: a parsed tokenizer.json.
+
+        Raises:
+            ConfigError: the tokenizer cannot be guarded.
+        """
+        added = spec.get("added_tokens") or []
+        # The post-processor would add BOS and trim offsets; the template writes all there is to write.
+        bare = {**spec, "added_tokens": [], "post_processor": None, "truncation": None, "padding": None}
+        try:
+            self._tokenizer = Tokenizer.from_str(json.dumps(bare))
+        except Exception as error:  # the library raises no narrower type
+            raise ConfigError(f"tokenizer.json cannot be used: {error}") from error
+        own = set(self._tokenizer.get_vocab(with_added_tokens=False).values())
+        self._true_id: dict[int, int | None] = {}
+        """Id in the guarded tokenizer -> id in the model; None for the break."""
+        self._guards: dict[str, str] = {}
+        self._spelling: dict[int, str | None] = {ord(_BREAK): None}
+        forbidden = set()
+        for token in added:
+            content = token["content"]
+            guard = content
+            if token["special"] or content.strip():
+                guard = chr(_FIRST_GUARD + len(self._guards))
+                self._guards[content] = guard
+                self._spelling[ord(guard)] = content
+                forbidden.add(token["id"])
+            self._true_id[self._add(guard, token)] = token["id"]
+        self._true_id[self._add(_BREAK, {})] = None
+        model = spec["model"]
+        unknown = model.get("unk_id", self._tokenizer.token_to_id(model.get("unk_token") or _BREAK))
+        self._forbidden = (forbidden & own) - {unknown}
+        """Ids that the model's vocabulary could give to ordinary text, and must not. Unknown words may stay unknown."""
+        placed = {self._tokenizer.token_to_id(guard) for guard in (*self._guards.values(), _BREAK)}
+        if placed & own or len(self._guards) > _FIRST_SLOT - _FIRST_GUARD:
+            raise ConfigError("tokenizer.json: its vocabulary has holes or too many added tokens; re-export it")
+        longest_first = sorted(self._guards, key=len, reverse=True)
+        self._added = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
+
+    def _add(self, content: str, flags: dict[str, Any]) -> int:
+        """Register an added token; the strips around it are the original's."""
+        is_guard = _PRIVATE.match(content) is not None
+        token = AddedToken(
+            content,
+            single_word=flags.get("single_word", False),
+            lstrip=flags.get("lstrip", False),
+            rstrip=flags.get("rstrip", False),
+            normalized=not is_guard and flags.get("normalized", False),
+            special=is_guard,
+        )
+        self._tokenizer.add_tokens([token])
+        added = self._tokenizer.token_to_id(content)
+        assert added is not None
+        return added
+
+    def encode(self, parts: Sequence[Part], *, at_start: bool = False) -> tuple[Segment, ...]:
+        """The parts as segments of their authors, neighbours of one author merged.
+
+        The parts are encoded as one text: a token may hold characters of two of them. Such a token is the user's if any
+        of it is. `at_start` says that nothing comes before (tokenizers may put a space there).
+        """
+        text, owners = self._guarded(parts)
+        if not at_start:
+            text, owners = _BREAK + text, Author.TEMPLATE.value[0] + owners
+        while True:
+            encoding = self._tokenizer.encode(text, add_special_tokens=False)
+            offsets = encoding.offsets
+            bad = [offsets[k] for k, i in enumerate(encoding.ids) if i in self._forbidden]
+            if not bad:
+                return self._segments(text, owners, encoding.ids, offsets)
+            text, owners = _broken(text, owners, bad)
+
+    def ids(self, parts: Sequence[Part], *, at_start: bool = False) -> tuple[int, ...]:
+        return tuple(i for segment in self.encode(parts, at_start=at_start) for i in segment.token_ids)
+
+    def _guarded(self, parts: Sequence[Part]) -> tuple[str, str]:
+        """(text with guards, the first letter of each character's author)."""
+        texts = []
+        for part in parts:
+            text = without_private(part.text)
+            texts.append(self._added.sub(lambda found: self._guards[found[0]], text) if part.trusted else text)
+        owners = "".join(part.author.value[0] * len(text) for part, text in zip(parts, texts, strict=True))
+        return "".join(texts), owners
+
+    def _segments(self, text: str, owners: str, ids: list[int], offsets: list[tuple[int, int]]) -> tuple[Segment, ...]:
+        tokens: list[tuple[Author, int, int]] = []
+        for i, (start, end) in zip(ids, offsets, strict=True):
+            true_id = self._true_id.get(i, i)
+            if true_id is not None:
+                guard = _PRIVATE.search(text, start, end)  # the white space that a token strips may be another's
+                tokens.append((_author(owners[guard.start()] if guard else owners[start:end]), true_id, end))
+        segments: list[Segment] = []
+        begin = 0
+        groups = [(author, list(group)) for author, group in groupby(tokens, key=lambda token: token[0])]
+        for k, (author, group) in enumerate(groups):
+            # Two tokens of one character share its offsets: a cut never goes back.
+            end = max(begin, *(e for _, _, e in group)) if k < len(groups) - 1 else len(text)
+            spelled = text[begin:end].translate(self._spelling)
+            segments.append(Segment(author, spelled, tuple(i for _, i, _ in group)))
+            begin = end
+        return tuple(segments)
+
+
+_AUTHORS = {author.value[0]: author for author in Author}
+
+
+def _author(owners: str) -> Author:
+    """Whose a token is that covers characters of these owners."""
+    user = Author.USER.value[0]
+    return Author.USER if user in owners else _AUTHORS.get(owners[:1], Author.TEMPLATE)
+
+
+def _broken(text: str, owners: str, spans: list[tuple[int, int]]) -> tuple[str, str]:
+    """`text` with each of `spans` cut in the middle; a single character that cannot be cut is replaced."""
+    for start, end in reversed(spans):
+        if end - start > 1:
+            middle = (start + end) // 2
+            text = text[:middle] + _BREAK + text[middle:]
+            owners = owners[:middle] + owners[middle - 1] + owners[middle:]
+        else:
+            text = text[:start] + "\ufffd" + text[end:]
+    return text, owners
