@@ -64,9 +64,11 @@ def choose(
     forced_never: bool = False,
     suspended: AskPolicy | None = None,
 ) -> AskPolicy:
-    """The policy of one request: what must be, then the model alias, the body, the header, what the resumed trajectory began with, the server.
+    """The policy of one request: what must be, then the model alias, the body, the header, what the resumed
+    trajectory began with, the server.
 
-    `forced_never`: a reply that a program parses (`response_format` JSON) or a housekeeping call, where a question would be garbage.
+    `forced_never`: a reply that a program parses (`response_format` JSON) or a housekeeping call, where a question
+    would be garbage.
 
     Raises:
         RequestError: the body's or header's value cannot be read, even where something stronger decides.

@@ -1,18 +1,16 @@
 """Every knob of the gateway with its default, unit and reason; filled once from `PIR_*` variables and flags.
 
-A field's variable is its name in capitals behind `PIR_`; flags win over variables. Lists are separated by commas. A variable
-that names no field is an error: a misspelt knob must not be a silent default.
+A field's variable is its name in capitals behind `PIR_`; flags win over variables. Lists are separated by commas. A
+variable that names no field is an error: a misspelt knob must not be a silent default.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
-import hashlib
 import ipaddress
 import os
 import re
-import secrets
 import sys
 import types
 import typing
@@ -53,7 +51,8 @@ class Settings:
     engine_api_key: str | None = None
     """Bearer token for the engine, if it wants one."""
     model: str | None = None
-    """`local`: a model's folder (None: the built-in one). Otherwise the name under which the engine serves the model."""
+    """`local`: a model's folder (None: the built-in one). Otherwise the name under which the engine serves the
+    model."""
     tokenizer: Path | None = None
     """Folder with tokenizer.json and the chat template. None: the model's own folder."""
     model_name: str | None = None
@@ -62,29 +61,35 @@ class Settings:
     """CPU threads of the local engine: 1, because small models are slower on more."""
 
     store: Path | None = None
-    """SQLite file of suspended trajectories. None: pir.db in the user's data folder, so that a restart from anywhere finds it."""
+    """SQLite file of suspended trajectories. None: pir.db in the user's data folder, so that a restart from anywhere
+    finds it."""
     secret: str | None = None
-    """Keys the hashes and sealed state that find a suspension again. None: made once and kept beside the store (mode 600)."""
+    """Keys the hashes and sealed state that find a suspension again. None: made once and kept beside the store (mode
+    600)."""
     ttl_s: float = 86_400.0
     """Seconds a suspension waits for its user: a day, so that "tomorrow morning" still resumes."""
 
     api_key: tuple[str, ...] = ()
-    """Keys that clients may use (`Authorization: Bearer`); each is a tenant of its own. None: everybody, on loopback only."""
+    """Keys that clients may use (`Authorization: Bearer`); each is a tenant of its own. None: everybody, on loopback
+    only."""
     ask: str = "auto"
     """When asking is allowed unless a request says otherwise: `auto`, `never`, `max=N`."""
     max_asks: int = 16
-    """Loop guard: asks of one trajectory, answered by whom ever, before it ends as incomplete. The paper's runs stay below 10."""
+    """Loop guard: asks of one trajectory, answered by whom ever, before it ends as incomplete. The paper's runs stay
+    below 10."""
     auto_response: str = "No user is available. Use your best judgment: take the most likely reading and go on."
     """What answers an ask where asking is not allowed."""
     strict_resume: bool = False
     """Whether a session id that is gone is refused (400) instead of rebuilt from the visible text."""
 
     reasoning_field: Literal["reasoning_content", "reasoning"] = "reasoning_content"
-    """Name of the one reasoning field in replies: `reasoning_content` is read by every stock client, vLLM's `reasoning` by most."""
+    """Name of the one reasoning field in replies: `reasoning_content` is read by every stock client, vLLM's
+    `reasoning` by most."""
     show_reasoning: Literal["full", "none"] = "full"
     """Whether reasoning is sent to clients at all."""
     keepalive_s: float = 10.0
-    """Seconds of silence after which a stream gets a comment line: below the 15-30 s at which common proxies give up."""
+    """Seconds of silence after which a stream gets a comment line: below the 15-30 s at which common proxies give
+    up."""
     max_body_bytes: int = 4 * 1024 * 1024
     """Largest request body: a 128k-token history with room to spare."""
     shutdown_s: float = 10.0
@@ -94,8 +99,13 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name, low, high in (
-            ("port", 0, 65_535), ("threads", 1, 1_024), ("ttl_s", 1, 10 * 365 * 86_400), ("max_asks", 0, 1_000),
-            ("keepalive_s", 0.01, 3_600), ("max_body_bytes", 1_024, 1 << 30), ("shutdown_s", 0, 3_600),
+            ("port", 0, 65_535),
+            ("threads", 1, 1_024),
+            ("ttl_s", 1, 10 * 365 * 86_400),
+            ("max_asks", 0, 1_000),
+            ("keepalive_s", 0.01, 3_600),
+            ("max_body_bytes", 1_024, 1 << 30),
+            ("shutdown_s", 0, 3_600),
         ):
             value = getattr(self, name)
             if not low <= value <= high:
@@ -103,7 +113,9 @@ class Settings:
         for field in dataclasses.fields(self):
             choices = _choices(_hints()[field.name])
             if choices and getattr(self, field.name) not in choices:
-                raise ConfigError(f"{field.name} is {getattr(self, field.name)!r}; it must be one of {', '.join(choices)}")
+                raise ConfigError(
+                    f"{field.name} is {getattr(self, field.name)!r}; it must be one of {', '.join(choices)}"
+                )
         if not re.fullmatch(r"auto|never|max=[0-9]{1,4}", self.ask):
             raise ConfigError(f"ask is {self.ask!r}; it must be auto, never or max=N")
         if not self.auto_response.strip():
@@ -111,8 +123,8 @@ class Settings:
         self._check_engine()
         if not self.api_key and not is_loopback(self.host):
             raise ConfigError(
-                f"host {self.host} is reachable from other machines, but no API key is set: anybody could use the model. "
-                "Set PIR_API_KEY to a long random string, or listen on 127.0.0.1"
+                f"host {self.host} is reachable from other machines, but no API key is set: anybody could use "
+                "the model. Set PIR_API_KEY to a long random string, or listen on 127.0.0.1"
             )
         if any(len(key) < 8 for key in self.api_key):
             raise ConfigError("an API key is shorter than 8 characters; use a long random string")
@@ -120,10 +132,14 @@ class Settings:
     def _check_engine(self) -> None:
         if self.engine == "local":
             if self.engine_url:
-                raise ConfigError("engine local runs in this process and takes no engine_url; did you mean --engine vllm?")
+                raise ConfigError(
+                    "engine local runs in this process and takes no engine_url; did you mean --engine vllm?"
+                )
             return
         if not self.engine_url:
-            raise ConfigError(f"engine {self.engine} needs the address of its server: --engine-url http://127.0.0.1:8001")
+            raise ConfigError(
+                f"engine {self.engine} needs the address of its server: --engine-url http://127.0.0.1:8001"
+            )
         for url in self.engine_url:
             if not url.startswith(("http://", "https://")):
                 raise ConfigError(f"engine_url {url!r} must start with http:// or https://")
@@ -149,8 +165,8 @@ class Settings:
         found = self.tokenizer or self.model_dir
         if found is None:
             raise ConfigError(
-                f"the tokenizer of {self.model} is needed here to build exact prompts, but {self.model!r} is no folder on this machine: "
-                "pass --tokenizer DIR with the model's tokenizer.json and chat template"
+                f"the tokenizer of {self.model} is needed here to build exact prompts, but {self.model!r} is no "
+                "folder on this machine: pass --tokenizer DIR with the model's tokenizer.json and chat template"
             )
         if not (found / "tokenizer.json").is_file():
             raise ConfigError(f"{found} has no tokenizer.json; pass --tokenizer with a folder that has one")
@@ -159,6 +175,11 @@ class Settings:
     @property
     def store_path(self) -> Path:
         return (self.store or data_dir() / "pir.db").expanduser()
+
+    @property
+    def secret_path(self) -> Path:
+        """Where the secret is kept when none is given."""
+        return self.store_path.with_name(self.store_path.name + ".secret")
 
     @classmethod
     def from_env(cls, env: Mapping[str, str], **flags: Any) -> Settings:
@@ -193,32 +214,6 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def load_secret(settings: Settings) -> bytes:
-    """The gateway's secret: given, or read from beside the store, or made there now.
-
-    Raises:
-        ConfigError: the file cannot be read or made.
-    """
-    if settings.secret:
-        return hashlib.sha256(settings.secret.encode()).digest()
-    path = settings.store_path.with_name(settings.store_path.name + ".secret")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
-        except FileExistsError:
-            pass
-        else:
-            with os.fdopen(descriptor, "w") as file:
-                file.write(secrets.token_hex(32))
-        text = path.read_text().strip()
-    except OSError as error:
-        raise ConfigError(f"cannot keep the gateway's secret in {path}: {error.strerror}; set PIR_SECRET or another --store") from error
-    if len(text) < 32:
-        raise ConfigError(f"{path} is damaged; delete it (suspended sessions are then found by exact id only) or set PIR_SECRET")
-    return hashlib.sha256(text.encode()).digest()
 
 
 def _hints() -> dict[str, Any]:

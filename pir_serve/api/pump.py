@@ -1,4 +1,5 @@
-"""Between a run and its connection: reads events as they come, hands over all that has arrived, notices when the client has gone."""
+"""Between a run and its connection: reads events as they come, hands over all that has arrived, notices when the
+client has gone."""
 
 from __future__ import annotations
 
@@ -18,10 +19,11 @@ class ClientGone(Exception):
 
 
 class Pump(Generic[T]):
-    """Runs `events` in a task of its own, so that a slow client, a silent engine and a closed connection do not block each other.
+    """Runs `events` in a task of its own, so that a slow client, a silent engine and a closed connection do not block
+    each other.
 
-    Used as a context manager; leaving it ends the events, which aborts the engine. What arrived in one burst is taken as
-    one list, and so becomes one write.
+    Used as a context manager; leaving it ends the events, which aborts the engine. What arrived in one burst is taken
+    as one list, and so becomes one write.
     """
 
     def __init__(self, events: AsyncGenerator[T, None], receive: Receive) -> None:

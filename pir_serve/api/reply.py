@@ -26,9 +26,11 @@ def usage_object(usage: RunUsage) -> dict[str, Any]:
 
 
 def pir_object(trajectory: Trajectory, steps: list[StepScored] | None, extra: dict[str, Any]) -> dict[str, Any]:
-    """The `pir` object of a reply. `steps` is None unless the request wanted them; `extra` names the suspension, if any."""
+    """The `pir` object of a reply. `steps` is None unless the request wanted them; `extra` names the suspension, if
+    any."""
     auto = [{"question": e.ask.text, "response": e.response} for e in trajectory.exchanges if e.by is Author.TEMPLATE]
-    out: dict[str, Any] = {"status": trajectory.status.value, **extra, "num_asks": trajectory.num_asks, "auto_answers": auto}
+    out: dict[str, Any] = {"status": trajectory.status.value, **extra}
+    out |= {"num_asks": trajectory.num_asks, "auto_answers": auto}
     if trajectory.detail:
         out["detail"] = trajectory.detail
     if trajectory.malformed:
@@ -54,7 +56,7 @@ def reasoning_details(sid: str, data: str) -> list[dict[str, Any]]:
 
 
 def completion(
-    reply_id: str, created: int, model: str, message: dict[str, Any], finish_reason: str, usage: RunUsage
+    reply_id: str, created: int, model: str, *, message: dict[str, Any], finish_reason: str, usage: RunUsage
 ) -> dict[str, Any]:
     return {
         "id": reply_id,
@@ -67,7 +69,8 @@ def completion(
 
 
 class ChunkWriter:
-    """Server-sent events of one reply. All but the text of a chunk is laid out once: this runs for every burst of tokens."""
+    """Server-sent events of one reply. All but the text of a chunk is laid out once: this runs for every burst of
+    tokens."""
 
     def __init__(self, reply_id: str, created: int, model: str, *, reasoning_field: str, include_usage: bool) -> None:
         head = {"id": reply_id, "object": "chat.completion.chunk", "created": created, "model": model}

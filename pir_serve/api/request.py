@@ -1,7 +1,9 @@
-"""A Chat Completions request: read, checked, and put into our words. Every way to get it wrong is a `RequestError` with its `param`.
+"""A Chat Completions request: read, checked, and put into our words. Every way to get it wrong is a `RequestError`
+with its `param`.
 
-Unknown fields are ignored, as OpenAI-compatible servers do; fields that we know but cannot honour are refused, never ignored
-in silence. Our own extension is one object, `pir`, whose unknown keys are errors: nobody but our users writes it.
+Unknown fields are ignored, as OpenAI-compatible servers do; fields that we know but cannot honour are refused, never
+ignored in silence. Our own extension is one object, `pir`, whose unknown keys are errors: nobody but our users writes
+it.
 """
 
 from __future__ import annotations
@@ -19,6 +21,9 @@ from pir_serve.prompt import Message
 
 ASK_TOOLS = frozenset({"ask_user", "ask_user_question", "AskUserQuestion", "request_user_input"})
 """Tools with which chat front ends offer to ask their user. We ask in the content, so that a request may carry them."""
+
+_MAX_SEALED = 8
+"""Sealed states looked at, newest first: the newest is the one that counts, and each costs a decryption."""
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 _STRICT = ConfigDict(strict=True, extra="ignore", frozen=True)
@@ -58,7 +63,7 @@ class PirOptions(BaseModel):
 class _Body(BaseModel):
     model_config = _STRICT
     model: str = Field(min_length=1, max_length=512)
-    messages: list[_Message] = Field(min_length=1)
+    messages: list[_Message] = Field(min_length=1, max_length=10_000)
     stream: bool | None = None
     stream_options: _StreamOptions | None = None
     max_tokens: int | None = Field(default=None, gt=0)
@@ -97,14 +102,16 @@ class ChatRequest:
     stream: bool
     include_usage: bool
     options: dict[str, Any]
-    """What the client set of: max_tokens, stop, and the fields of `SamplingParams`; JSON types, stored with a suspension."""
+    """What the client set of: max_tokens, stop, and the fields of `SamplingParams`; JSON types, stored with a
+    suspension."""
     never_ask: bool
     """A program reads the reply (JSON wanted, or a front end's housekeeping): no question may come back."""
     pir: PirOptions
 
     @property
     def prompt_messages(self) -> list[Message]:
-        """One system message first, then turns, neighbours of one role joined: the shape that every chat template takes."""
+        """One system message first, then turns, neighbours of one role joined: the shape that every chat template
+        takes."""
         system = "\n\n".join(m.content for m in self.messages if m.role == "system" and m.content)
         out = [Message("system", system)] if system else []
         for message in self.messages:
@@ -133,7 +140,8 @@ def parse(raw: bytes) -> ChatRequest:
     messages = tuple(_message(k, m) for k, m in enumerate(body.messages))
     if messages[-1].role != "user":
         raise RequestError(
-            f"the last message is from the {messages[-1].role}; it must be from the user", param=f"messages[{len(messages) - 1}].role"
+            f"the last message is from the {messages[-1].role}; it must be from the user",
+            param=f"messages[{len(messages) - 1}].role",
         )
     return ChatRequest(
         model=body.model,
@@ -159,14 +167,16 @@ def _message(k: int, message: _Message) -> Message:
     if role in ("tool", "function") or message.tool_calls:
         raise Unsupported(f"{param} belongs to a tool call; this model does not call tools", param=param)
     if role not in ("system", "user", "assistant"):
-        raise RequestError(f"{message.role!r} is no role; use system, developer, user or assistant", param=f"{param}.role")
+        raise RequestError(
+            f"{message.role!r} is no role; use system, developer, user or assistant", param=f"{param}.role"
+        )
     content = message.content
     if content is None:
         if role != "assistant":
             raise RequestError(f"{param} has no content", param=f"{param}.content")
         content = ""
     if isinstance(content, list):
-        content = "".join(_part(f"{param}.content[{j}]", part) for j, part in enumerate(content))
+        content = "\n".join(_part(f"{param}.content[{j}]", part) for j, part in enumerate(content))
     return Message(role, content)
 
 
@@ -188,7 +198,7 @@ def _sealed_states(messages: list[_Message]) -> tuple[str, ...]:
         for detail in details if isinstance(details, list) else ():
             if isinstance(detail, dict) and detail.get("format") == "pir-v1" and isinstance(detail.get("data"), str):
                 found.append(detail["data"])
-    return tuple(found)
+    return tuple(found[:_MAX_SEALED])
 
 
 def _options(body: _Body) -> dict[str, Any]:
@@ -213,7 +223,8 @@ def _refuse_unsupported(body: _Body) -> None:
         raise Unsupported("n must be 1: a reply may be a question, and only one can be answered", param="n")
     if body.logprobs or body.top_logprobs:
         raise Unsupported(
-            'logprobs are not supported; {"pir": {"uncertainty": true}} reports the entropy of each reasoning step', param="logprobs"
+            'logprobs are not supported; {"pir": {"uncertainty": true}} reports the entropy of each reasoning step',
+            param="logprobs",
         )
     if body.logit_bias:
         raise Unsupported("logit_bias is not supported", param="logit_bias")
@@ -223,8 +234,14 @@ def _refuse_unsupported(body: _Body) -> None:
         raise Unsupported("this model writes text only", param="modalities")
     if body.stream_options is not None and not body.stream:
         raise RequestError("stream_options may only be set when stream is true", param="stream_options")
-    if body.response_format is not None and body.response_format.get("type") not in ("text", "json_object", "json_schema"):
-        raise RequestError("response_format.type must be text, json_object or json_schema", param="response_format.type")
+    if body.response_format is not None and body.response_format.get("type") not in (
+        "text",
+        "json_object",
+        "json_schema",
+    ):
+        raise RequestError(
+            "response_format.type must be text, json_object or json_schema", param="response_format.type"
+        )
     if body.tool_choice != "none":
         for k, tool in enumerate(body.tools or ()):
             _refuse_tool(f"tools[{k}]", tool)
@@ -238,7 +255,9 @@ def _refuse_tool(param: str, tool: Any) -> None:
         raise RequestError(f"{param} is no tool definition", param=param)
     asks = isinstance(function, dict) and (function.get("name") in ASK_TOOLS or tool.get("x-pir-ask") is True)
     if not asks:
-        raise Unsupported(f"{param} is not supported: this model does not call tools, it only asks the user", param=param)
+        raise Unsupported(
+            f"{param} is not supported: this model does not call tools, it only asks the user", param=param
+        )
 
 
 def _wants_json(response_format: dict[str, Any] | None) -> bool:
@@ -251,7 +270,9 @@ def _wrong_field(error: ValidationError) -> RequestError:
     for part in first["loc"]:
         if isinstance(part, int):
             param += f"[{part}]"
-        elif part not in ("str", "float", "int") and not part.startswith(("list[", "dict[", "constrained")):  # names of union arms
+        elif part not in ("str", "float", "int") and not part.startswith(
+            ("list[", "dict[", "constrained")
+        ):  # names of union arms
             param += f".{part}" if param else part
     if first["type"] == "missing" and param == "model":
         return RequestError("you must say which model: GET /v1/models lists them", param="model")

@@ -1,0 +1,128 @@
+"""The HTTP application: routes, start and end, and one body for every error."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response as HttpResponse
+from starlette.routing import Route
+
+from pir_serve.api.chat import chat_completions
+from pir_serve.api.gateway import Gateway, error_reply, json_reply, request_id
+from pir_serve.errors import PirError, StoreError
+from pir_serve.policy import NO_ASK_SUFFIX
+
+logger = logging.getLogger(__name__)
+
+
+def create_app(gateway: Gateway, *, manage: bool = True) -> Starlette:
+    """The ASGI application over `gateway`. `manage`: starting and ending the app starts and ends its engines and
+    store."""
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with gateway.running():
+            yield
+
+    app = Starlette(
+        routes=[
+            Route("/v1/chat/completions", chat_completions, methods=["POST"]),
+            Route("/v1/models", list_models, methods=["GET"]),
+            Route("/v1/models/{name:path}", get_model, methods=["GET"]),
+            Route("/v1/pir/examples", examples, methods=["GET"]),
+            Route("/health", health, methods=["GET"]),
+            Route("/ready", ready, methods=["GET"]),
+        ],
+        lifespan=lifespan if manage else None,
+        exception_handlers={PirError: _on_pir_error, HTTPException: _on_http_error, Exception: _on_mistake},
+    )
+    app.router.redirect_slashes = False
+    app.state.gateway = gateway
+    return app
+
+
+async def list_models(request: Request) -> HttpResponse:
+    gateway: Gateway = request.app.state.gateway
+    gateway.auth.tenant(request.headers)
+    names = [name + suffix for name in gateway.models for suffix in ("", NO_ASK_SUFFIX)]
+    return json_reply({"object": "list", "data": [_model_object(gateway, name) for name in names]})
+
+
+async def get_model(request: Request) -> HttpResponse:
+    gateway: Gateway = request.app.state.gateway
+    gateway.auth.tenant(request.headers)
+    name = request.path_params["name"]
+    gateway.served(name)
+    return json_reply(_model_object(gateway, name))
+
+
+async def examples(request: Request) -> HttpResponse:
+    """Example problems from the model's folder: what a newcomer may ask a small model. `?model=` names one of
+    several."""
+    gateway: Gateway = request.app.state.gateway
+    gateway.auth.tenant(request.headers)
+    served, _ = gateway.served(request.query_params.get("model") or next(iter(gateway.models)))
+    return json_reply({"object": "list", "model": served.name, "data": served.examples})
+
+
+async def health(_: Request) -> HttpResponse:
+    """The process answers. Whether it can serve is `ready`."""
+    return json_reply({"status": "ok"})
+
+
+async def ready(request: Request) -> HttpResponse:
+    gateway: Gateway = request.app.state.gateway
+    engines = {name: await served.engine.healthy() for name, served in gateway.models.items()}
+    try:
+        await gateway.store.count()
+        store = True
+    except StoreError:
+        store = False
+    good = store and all(engines.values())
+    status = HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE
+    return json_reply({"status": "ready" if good else "not_ready", "engines": engines, "store": store}, status=status)
+
+
+def _model_object(gateway: Gateway, name: str) -> dict[str, Any]:
+    served, never_asks = gateway.served(name)
+    return {
+        "id": name,
+        "object": "model",
+        "created": served.created,
+        "owned_by": "pir",
+        "max_model_len": served.engine.max_model_len,
+        "pir": {"ask": "never" if never_asks else gateway.settings.ask},
+    }
+
+
+async def _on_pir_error(request: Request, error: Exception) -> HttpResponse:
+    assert isinstance(error, PirError)
+    if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        logger.error("%s %s: %d %s", request_id(request), request.url.path, error.status, error)
+    return error_reply(error, request)
+
+
+async def _on_http_error(request: Request, error: Exception) -> HttpResponse:
+    """Unknown paths and wrong methods, in the same body as all else."""
+    assert isinstance(error, HTTPException)
+    message = {
+        HTTPStatus.NOT_FOUND: f"there is no {request.method} {request.url.path} here",
+        HTTPStatus.METHOD_NOT_ALLOWED: f"{request.url.path} does not take {request.method}",
+    }.get(HTTPStatus(error.status_code), error.detail)
+    body = {"error": {"message": message, "type": "invalid_request_error", "param": None, "code": None}}
+    return json_reply(body, status=error.status_code, headers=dict(error.headers or {}))
+
+
+async def _on_mistake(request: Request, error: Exception) -> HttpResponse:
+    """Our own mistake: the edge of a request, where the traceback is logged (by the server, which gets it re-
+    raised)."""
+    logger.error("%s %s: internal error %s", request_id(request), request.url.path, type(error).__name__)
+    body = {"error": {"message": "internal error", "type": "server_error", "param": None, "code": "internal_error"}}
+    return json_reply(body, status=HTTPStatus.INTERNAL_SERVER_ERROR)

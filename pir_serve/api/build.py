@@ -1,0 +1,85 @@
+"""From settings to a gateway that can be run: the one place that knows all kinds of engines and stores."""
+
+from __future__ import annotations
+
+import hashlib
+
+from pir_serve.api.gateway import Gateway, ServedModel
+from pir_serve.engines.base import Engine
+from pir_serve.errors import ConfigError
+from pir_serve.presets import Preset, find_preset
+from pir_serve.prompt import PromptCodec
+from pir_serve.settings import BUILTIN_MODEL, Settings
+from pir_serve.store.base import Store
+from pir_serve.store.sealed import load_or_create_secret
+from pir_serve.store.sqlite import SqliteStore
+
+
+def build_gateway(settings: Settings) -> Gateway:
+    """Nothing is started yet. Raises: ConfigError, about files that are missing or extras that are not installed."""
+    return Gateway(settings, [build_model(settings)], build_store(settings), build_secret(settings))
+
+
+def build_model(settings: Settings) -> ServedModel:
+    """The model, its engine and its codec. Raises: ConfigError."""
+    preset = known_preset(settings)
+    codec = PromptCodec.load(settings.tokenizer_dir, preset=preset)
+    return ServedModel(settings.name, build_engine(settings), codec, folder=settings.model_dir)
+
+
+def known_preset(settings: Settings) -> Preset | None:
+    for name in (settings.model, settings.model_name, settings.name, settings.tokenizer_dir.name):
+        if name and (preset := find_preset(name)):
+            return preset
+    return None
+
+
+def build_engine(settings: Settings) -> Engine:
+    """Raises: ConfigError."""
+    if settings.engine == "local":
+        return _local_engine(settings)
+    if len(settings.engine_url) > 1:
+        raise ConfigError("several engine addresses are not supported yet; put a router in front of the servers")
+    assert settings.model is not None, "checked by Settings"
+    if settings.engine == "vllm":
+        from pir_serve.engines.vllm import VllmEngine
+
+        return VllmEngine(settings.engine_url[0], settings.model, api_key=settings.engine_api_key)
+    from pir_serve.engines.sglang import SglangEngine
+
+    return SglangEngine(settings.engine_url[0], settings.model, api_key=settings.engine_api_key)
+
+
+def _local_engine(settings: Settings) -> Engine:
+    if settings.model_dir is None:
+        raise ConfigError(
+            f"engine local needs a model's folder, and {settings.model!r} is none on this machine; "
+            "download the model there first, or serve it with vLLM and --engine vllm"
+        )
+    if not (settings.model_dir / "config.json").is_file():
+        if settings.model_dir == BUILTIN_MODEL:
+            raise ConfigError(
+                f"the built-in model is missing from {BUILTIN_MODEL}; reinstall, or `pir train tiny` makes it"
+            )
+        raise ConfigError(f"{settings.model_dir} holds no model: it has no config.json")
+    try:
+        from pir_serve.engines.local import LocalEngine
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"engine local needs the Python module {error.name}: pip install 'pir-serve[local]' "
+            "(in a clone: make serve)"
+        ) from None
+    return LocalEngine(settings.model_dir, threads=settings.threads)
+
+
+def build_store(settings: Settings) -> Store:
+    return SqliteStore(settings.store_path)
+
+
+def build_secret(settings: Settings) -> bytes:
+    """Raises: ConfigError."""
+    if settings.secret is not None:
+        if len(settings.secret) < 16:
+            raise ConfigError("PIR_SECRET is shorter than 16 characters; use a long random string")
+        return hashlib.sha256(settings.secret.encode()).digest()
+    return load_or_create_secret(settings.secret_path)

@@ -1,0 +1,177 @@
+"""What every request shares: the models served, the store, the keys, and how they are started and ended."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import re
+import secrets
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response as HttpResponse
+
+from pir_serve.api.auth import Authenticator
+from pir_serve.engines.base import Engine
+from pir_serve.errors import PirError, RequestError, StoreError, UnknownModel
+from pir_serve.policy import NO_ASK_SUFFIX, AskPolicy
+from pir_serve.prompt import PromptCodec
+from pir_serve.resume import Keys
+from pir_serve.settings import Settings
+from pir_serve.store.base import Store
+from pir_serve.store.sealed import Sealer
+
+logger = logging.getLogger(__name__)
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
+_EXPIRE_EVERY_S = 60.0
+
+
+class BodyTooLarge(RequestError):
+    """413: more than `Settings.max_body_bytes`."""
+
+    status = RequestError.status.__class__.REQUEST_ENTITY_TOO_LARGE
+    code = "request_too_large"
+
+
+@dataclass(frozen=True)
+class ServedModel:
+    """One model: what generates, and what turns messages into its ids."""
+
+    name: str
+    engine: Engine
+    codec: PromptCodec
+    folder: Path | None = None
+    """Where its files are on this machine, if they are."""
+    created: int = field(default_factory=lambda: int(time.time()))
+    """Unix seconds, for /v1/models."""
+
+    @cached_property
+    def digest(self) -> str:
+        """Of what a stored trajectory depends on: the model's name, its tokenizer, its template."""
+        return hashlib.sha256(f"{self.name}\0{self.codec.digest}".encode()).hexdigest()[:32]
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What a request that says nothing of its own goes by, in the words of `ChatRequest.options`."""
+        preset = self.codec.preset
+        return {"temperature": preset.temperature, "top_p": preset.top_p, "max_tokens": preset.max_tokens}
+
+    @cached_property
+    def examples(self) -> list[Any]:
+        """Problems from examples.jsonl in the model's folder; none if it has no such file."""
+        path = self.folder / "examples.jsonl" if self.folder else None
+        if path is None or not path.is_file():
+            return []
+        lines = path.read_bytes().splitlines()
+        return [orjson.loads(line) for line in lines if line.strip()]
+
+
+class Gateway:
+    """Handed to every handler; holds no state of any conversation.
+
+    Raises:
+        ConfigError: the secret is too short.
+    """
+
+    def __init__(self, settings: Settings, models: Sequence[ServedModel], store: Store, secret: bytes) -> None:
+        self.settings = settings
+        self.models: Mapping[str, ServedModel] = {model.name: model for model in models}
+        self.store = store
+        self.keys = Keys(secret)
+        self.sealer = Sealer([secret])
+        self.auth = Authenticator(settings.api_key)
+        self.default_policy = AskPolicy.parse(settings.ask)
+
+    def served(self, name: str) -> tuple[ServedModel, bool]:
+        """The model of a public name, and whether the name says that it must not ask.
+
+        Raises:
+            UnknownModel
+        """
+        base = name.removesuffix(NO_ASK_SUFFIX)
+        if base not in self.models:
+            known = ", ".join(self.models)
+            raise UnknownModel(f"there is no model {name[:80]!r} here; there is: {known}", param="model")
+        return self.models[base], base != name
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Store and engines are started, and ended again.
+
+        Raises:
+            StoreError, EngineUnavailable, ConfigError: one of them cannot start.
+        """
+        started: list[Engine | Store] = []
+        expiry: asyncio.Task[None] | None = None
+        try:
+            started.append(self.store)
+            await self.store.start()
+            for model in self.models.values():
+                started.append(model.engine)
+                await model.engine.start()
+            expiry = asyncio.create_task(self._expire_for_ever())
+            yield
+        finally:
+            if expiry is not None:
+                expiry.cancel()
+            for part in reversed(started):
+                await part.aclose()
+
+    async def _expire_for_ever(self) -> None:
+        while True:
+            try:
+                expired = await self.store.expire(time.time())
+            except StoreError as error:
+                logger.warning("suspensions could not be expired: %s", error)
+            else:
+                if expired:
+                    logger.info("%d suspensions expired", expired)
+            await asyncio.sleep(_EXPIRE_EVERY_S)
+
+
+def json_reply(body: dict[str, Any], *, status: int = 200, headers: Mapping[str, str] | None = None) -> HttpResponse:
+    return HttpResponse(orjson.dumps(body), status, headers, media_type="application/json")
+
+
+def error_reply(error: PirError, request: Request) -> HttpResponse:
+    headers = {"x-request-id": request_id(request)}
+    if error.status < 500:  # both SDKs repeat 408, 409 and 429 by themselves; none of ours passes by itself
+        headers["x-should-retry"] = "false"
+    if error.status == 401:
+        headers["www-authenticate"] = "Bearer"
+    return json_reply(error.body(), status=error.status, headers=headers)
+
+
+def request_id(request: Request) -> str:
+    """The client's `X-Request-Id` if it is a sane one, else one of ours; the same each time within a request."""
+    known: str | None = request.scope.get("pir.request_id")
+    if known is None:
+        given = request.headers.get("x-request-id", "")
+        known = given if _REQUEST_ID.fullmatch(given) else f"req_{secrets.token_hex(12)}"
+        request.scope["pir.request_id"] = known
+    return known
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """Raises: BodyTooLarge, before more than `limit` bytes are held."""
+    too_large = BodyTooLarge(f"the body is larger than {limit} bytes")
+    declared = request.headers.get("content-length", "")
+    if declared.isdecimal() and int(declared) > limit:
+        raise too_large
+    parts: list[bytes] = []
+    size = 0
+    async for part in request.stream():
+        size += len(part)
+        if size > limit:
+            raise too_large
+        parts.append(part)
+    return b"".join(parts)

@@ -1,0 +1,1 @@
+"""The subcommands of `pir` that every installation has: a module each, thin over the library."""

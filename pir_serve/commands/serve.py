@@ -1,0 +1,172 @@
+"""`pir serve`: settings, start, one line for the newcomer, and a clean end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+import uvicorn
+
+from pir_serve.api.app import create_app
+from pir_serve.api.build import build_gateway
+from pir_serve.api.gateway import Gateway
+from pir_serve.errors import ConfigError
+from pir_serve.settings import BUILTIN_MODEL, Settings
+
+PUBLISHED = "Proactive-Interactive-R1/Proactive-Interactive-R1-Math-7B"
+
+
+@click.command()
+@click.option("--engine", type=click.Choice(["local", "vllm", "sglang"]), help="What generates. Default: local.")
+@click.option("--engine-url", multiple=True, help="Address of the engine's server, e.g. http://127.0.0.1:8001.")
+@click.option("--engine-api-key", help="Bearer token for the engine.")
+@click.option(
+    "--model", help="A model's folder (local) or the name under which the engine serves it. Default: built in."
+)
+@click.option("--model-name", help="Name that clients use. Default: the last part of --model.")
+@click.option("--tokenizer", type=click.Path(path_type=Path), help="Folder with tokenizer.json. Default: the model's.")
+@click.option(
+    "--store", type=click.Path(path_type=Path), help="SQLite file of open questions. Default: in your data folder."
+)
+@click.option("--host", help="Address to listen on. Default: 127.0.0.1; others need PIR_API_KEY.")
+@click.option("--port", type=int, help="Port to listen on; 0 picks a free one. Default: 8000.")
+@click.option("--ask", help="When the model may ask: auto, never or max=N. Default: auto.")
+@click.option("--ttl-s", type=float, help="Seconds that a question waits for its answer. Default: 86400.")
+@click.option("--reasoning-field", type=click.Choice(["reasoning_content", "reasoning"]), help="Name of that field.")
+@click.option("--show-reasoning", type=click.Choice(["full", "none"]), help="Whether clients get it. Default: full.")
+@click.option(
+    "--strict-resume", is_flag=True, default=None, help="Refuse (400) a session that is gone; do not rebuild."
+)
+@click.option("--threads", type=int, help="CPU threads of the local engine. Default: 1.")
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="Default: info.")
+def serve(**flags: Any) -> None:
+    """Start the gateway.
+
+    Without options: the built-in model on http://127.0.0.1:8000, for this machine only. Every option is also a
+    variable (--engine-url is PIR_ENGINE_URL); options win. API keys for clients: PIR_API_KEY, separated by commas.
+
+    \b
+    Your own vLLM or SGLang server, with a model that asks:
+      pir serve --engine vllm --engine-url http://127.0.0.1:8001 --model NAME --tokenizer FOLDER
+    """
+    settings = Settings.from_env(os.environ, **flags)
+    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    gateway = build_gateway(settings)
+    listener = _listen(settings)
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(_serve(gateway, listener))
+    except asyncio.CancelledError:
+        pass  # told to stop before it had started
+    finally:
+        listener.close()
+
+
+async def _serve(gateway: Gateway, listener: socket.socket) -> None:
+    settings = gateway.settings
+    server = _Server(
+        uvicorn.Config(
+            create_app(gateway, manage=False),
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=max(1, round(settings.shutdown_s)),
+        )
+    )
+    loop, this = asyncio.get_running_loop(), asyncio.current_task()
+    assert this is not None
+
+    def stop() -> None:
+        if not server.started:
+            this.cancel()
+        server.force_exit = server.should_exit
+        server.should_exit = True
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+    async with gateway.running():
+        click.echo(welcome(gateway, listener.getsockname()[1]))
+        await server.serve(sockets=[listener])
+    click.echo("stopped")
+
+
+class _Server(uvicorn.Server):
+    """Leaves the signals to us: uvicorn would raise them again at the end and so skip the closing of store and
+    engine."""
+
+    @contextmanager
+    def capture_signals(self) -> Any:
+        yield
+
+
+def _listen(settings: Settings) -> socket.socket:
+    """Raises: ConfigError: the port is taken, or not ours to take."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+        listener.listen(2048)
+    except OSError as error:
+        listener.close()
+        raise ConfigError(
+            f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; is another gateway running? "
+            "Choose another port with --port (0 picks a free one)"
+        ) from None
+    listener.setblocking(False)
+    return listener
+
+
+def _loop_factory() -> Any:
+    try:
+        import uvloop
+    except ModuleNotFoundError:
+        return None
+    return uvloop.new_event_loop
+
+
+def welcome(gateway: Gateway, port: int) -> str:
+    """What a newcomer needs to go on; all of it true of this very gateway."""
+    settings = gateway.settings
+    served = next(iter(gateway.models.values()))
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    url = f"http://{'127.0.0.1' if host in ('0.0.0.0', '[::]') else host}:{port}"
+    who = f"{len(settings.api_key)} API key(s)" if settings.api_key else "no API key: this machine only"
+    lines = [
+        f"PIR gateway: {url}/v1   model {served.name} ({served.engine.name})   {who}",
+        f"  open questions: {settings.store_path}",
+    ]
+    if served.folder == BUILTIN_MODEL:
+        lines += [
+            f"  {served.name} knows one little world only: short word problems in plain English. In another terminal:",
+            f"    pir chat --base-url {url} {_quoted(_example(gateway))}",
+            "  or, with the OpenAI SDK:",
+            f'    client = OpenAI(base_url="{url}/v1", api_key="none")',
+            f'    client.chat.completions.create(model="{served.name}", messages=[...])',
+            "  A published model that asks, from a vLLM server with it on port 8001:",
+            f"    pir serve --engine vllm --engine-url http://127.0.0.1:8001 --model {PUBLISHED} --tokenizer FOLDER",
+        ]
+    else:
+        lines.append(f"  try it: pir chat --base-url {url}")
+    return "\n".join([*lines, "  Ctrl-C stops."])
+
+
+def _example(gateway: Gateway) -> str:
+    """The first incomplete example that came with the model."""
+    for example in next(iter(gateway.models.values())).examples:
+        if isinstance(example, dict) and any(fact.get("hidden") for fact in example.get("facts", ())):
+            return str(example.get("shown", ""))
+    return "Nora buys some pens. Each pen costs 4 dollars. How much does she pay in all?"
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$") + '"'
