@@ -10,7 +10,7 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from evals.problems import Problem, generate, trace
+from evals.problems import Problem, Split, make_pair, trace
 from pir_serve.trajectory import Author
 from training.chat import Part, answer, prompt
 
@@ -35,7 +35,7 @@ def visible_answer(problem: Problem) -> str:
     return f"The answer is \\boxed{{{problem.gold}}}."
 
 
-def base_examples(split: str, seed: int, n: int, mixture: Mixture) -> Iterator[list[Part]]:
+def base_examples(split: Split, seed: int, n: int, mixture: Mixture) -> Iterator[list[Part]]:
     """`n` examples of passive reasoning, the same for the same arguments."""
     rng = random.Random(f"base:{split}:{seed}")
     problems: Sequence[Problem] = []
@@ -51,10 +51,6 @@ def base_examples(split: str, seed: int, n: int, mixture: Mixture) -> Iterator[l
         problems = (*problems[-20:], complete)
 
 
-def generate_pairs(split: str, n: int, seed: int) -> Iterator[tuple[Problem, Problem]]:
+def generate_pairs(split: Split, n: int, seed: int) -> Iterator[tuple[Problem, Problem]]:
     """Complete and incomplete versions of the same problem, together."""
-    return zip(
-        generate(split, n, seed, incomplete=False),
-        generate(split, n, seed, incomplete=True),
-        strict=True,
-    )
+    return (make_pair(split, seed, index) for index in range(n))

@@ -75,7 +75,7 @@ def contract(tokenizer: Tokenizer, folder: Path, config: Any) -> dict[str, Any]:
 
 def golden(tokenizer: Tokenizer) -> dict[str, Any]:
     """Twenty texts and one trajectory with the ids (and authors) that every party must give them."""
-    problems = list(generate("validation", 20, 3, incomplete=True))
+    problems = list(generate("validation", 20, 3, mode="incomplete"))
     texts = [{"text": p.shown, "ids": tokenizer.encode(p.shown, add_special_tokens=False).ids} for p in problems]
     parts = _trajectory(problems[0])
     encoded: Encoded = encode(tokenizer, parts)
@@ -94,7 +94,7 @@ def _trajectory(problem: Problem) -> list[Part]:
 def examples() -> list[dict[str, Any]]:
     """Problems that lack one fact, one a family, for demos and first-run hints."""
     chosen: dict[str, dict[str, Any]] = {}
-    for problem in generate("heldout_numbers", 400, 77, incomplete=True):
+    for problem in generate("heldout_numbers", 400, 77, mode="incomplete"):
         if len(problem.hidden) == 1 and len(problem.shown) < 160 and problem.family not in chosen:
             fact = problem.hidden[0]
             chosen[problem.family] = {"problem": problem.shown, "missing": fact.text, "gold": problem.gold, "full": problem.full}

@@ -160,7 +160,6 @@ def _worker(  # the body of one process: kept whole, since its state is saved an
         step = state["step"]
     stream = batches(tokenizer, examples, config, rank, skip=step)
     pad, saved_at, seen, recent = tokenizer.token_to_id(PAD), time.monotonic(), 0, 0.0
-    base_lrs = [opt.param_groups[0]["lr"] / (lr_factor(step - 1, config) if step else 1.0) for opt in opts]
     base_lrs = [config.lr_matrices, config.lr_rest]
     while step < config.steps:
         batch = next(stream)

@@ -12,11 +12,12 @@ import dataclasses
 import functools
 import hashlib
 import json
+import random
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from tokenizers import Tokenizer
 
 from evals.paired import CONDITIONS, Player, play_all, summary
 from evals.problems import question
-from evals.simulator import RuleSimulator
+from evals.simulator import PERSONAS, RuleSimulator
 from pir_serve.engines.base import Engine
 from pir_serve.engines.local import LocalEngine
 from pir_serve.errors import ConfigError
@@ -143,19 +144,7 @@ class Chain:
         return export(self.out, c)
 
     def _tokenizer(self) -> dict[str, Any]:
-        import random
-
-        rng = random.Random(self.config.seed)
-
-        def texts() -> Any:
-            user = RuleSimulator(persona="verbose", seed=self.config.seed)
-            for complete, incomplete in corpus.generate_pairs("train", self.config.tokenizer_problems, 900_000_001):
-                yield from (part.text for part in corpus.solved(complete))
-                for fact in incomplete.hidden:
-                    yield question(fact, rng)
-                    yield user.phrase(fact, rng) if hasattr(user, "phrase") else fact.text
-
-        tokenizer = train_tokenizer(texts(), self.config.vocab_size)
+        tokenizer = train_tokenizer(tokenizer_texts(self.config), self.config.vocab_size)
         save_tokenizer(tokenizer, self.out / "tokenizer", self.config.size.max_position_embeddings)
         return {"entries": tokenizer.get_vocab_size()}
 
@@ -222,7 +211,7 @@ class Chain:
         async with running(self.out / "sft") as engine:
             for split in ("validation", *e.splits):
                 figures["model"][split] = await self._conditions(engine, split, e.pairs, CONDITIONS)
-            for persona in e.personas or corpus.all_personas():
+            for persona in e.personas or PERSONAS:
                 figures["personas"][persona] = await self._conditions(
                     engine, e.splits[0], e.persona_pairs, ("interactive",), persona
                 )
@@ -239,6 +228,16 @@ class Chain:
             figures[condition] = summary(await play_all(player, problems, condition))
             print(f"  {split} {condition} {persona}: {figures[condition]['accuracy']}", flush=True)
         return figures
+
+
+def tokenizer_texts(config: TinyConfig) -> Iterator[str]:
+    """Problems, reasoning, questions and statements of the training split."""
+    rng = random.Random(config.seed)
+    for complete, incomplete in corpus.generate_pairs("train", config.tokenizer_problems, 900_000_001):
+        yield from (part.text for part in corpus.solved(complete))
+        for fact in incomplete.hidden:
+            yield question(fact, rng)
+            yield fact.text
 
 
 def base_examples(mixture: corpus.Mixture, seed: int, n: int) -> Any:
