@@ -84,7 +84,7 @@ class Leg:
         self._scorer = StepScorer(codec.incremental().feed) if params.uncertainty else None
         self._stop = StopStrings(params.stop)
         self._answering = False
-        self._said_reasoning = bool(trajectory.exchanges) or index > 0
+        self._said_reasoning = index > 0
         self._said_answer = False
 
     async def events(self, engine: Engine, max_tokens: int) -> AsyncGenerator[LegEvent, None]:
@@ -149,13 +149,13 @@ class Leg:
             self.finish_reason = chunk.finish_reason
             self.usage = chunk.usage
         out: list[LegEvent] = []
+        was_answering = self._answering
         if chunk.text:
             self.texts.append(chunk.text)
-            was_answering = self._answering
             self._see(self._parser.feed(chunk.text), out)
             if self._answering and not was_answering:
                 self.reasoning_tokens = self._tokens_before_answer(len(chunk.token_ids))
-        if self._scorer is not None and not self._said_answer:
+        if self._scorer is not None and not was_answering:
             steps = self._scorer.feed(chunk.text, chunk.token_ids, chunk.logprobs)
             out += [StepScored(self.index, step) for step in steps]
         return out

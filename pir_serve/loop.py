@@ -66,20 +66,20 @@ async def run(
     written = 0
     while True:
         room = engine.max_model_len - len(trajectory.token_ids)
-        left = room if params.max_tokens is None else params.max_tokens - written
-        if min(room, left) <= 0:
-            detail = "max_tokens" if left <= 0 else "context_length"
-            yield Ended(trajectory.end(Status.INCOMPLETE, detail), usage, "length")
+        left, limit = room, "context_length"
+        if params.max_tokens is not None and params.max_tokens - written <= room:
+            left, limit = params.max_tokens - written, "max_tokens"
+        if left <= 0:
+            yield Ended(trajectory.end(Status.INCOMPLETE, limit), usage, "length")
             return
         leg = Leg(trajectory, codec, params, index=usage.legs)
-        async with aclosing(leg.events(engine, min(room, left))) as events:
+        async with aclosing(leg.events(engine, left)) as events:
             async for event in events:
                 yield event
         usage = _add(usage, leg)
         written += len(leg.ids)
         trajectory = leg.close()
         if leg.ask is None:
-            limit = "max_tokens" if left <= room else "context_length"
             yield Ended(leg.conclude(trajectory, limit), usage, leg.finish_reason)
             return
         if trajectory.num_asks >= params.max_asks:

@@ -107,6 +107,10 @@ class ScriptedEngine:
             raise line.error
         await asyncio.sleep(line.first_delay_s)
         ids = self.tokenizer.encode(line.text, add_special_tokens=False).ids
+        async for chunk in self._play_ids(ids, line, request):
+            yield chunk
+
+    async def _play_ids(self, ids: list[int], line: Line, request: LegRequest) -> AsyncGenerator[TokenChunk, None]:
         if line.end == "eos":
             ids.append(self._eos)
         decoder = DecodeStream(skip_special_tokens=False)
