@@ -7,7 +7,7 @@ from dataclasses import dataclass
 _IRREGULAR = {
     "knife": "knives", "loaf": "loaves", "shelf": "shelves", "scarf": "scarves", "leaf": "leaves", "potato": "potatoes",
     "tomato": "tomatoes", "mango": "mangoes", "child": "children", "radish": "radishes", "peach": "peaches",
-    "class": "classes", "sheep": "sheep", "goose": "geese", "mouse": "mice", "person": "people",
+    "class": "classes", "quiz": "quizzes", "sheep": "sheep", "goose": "geese", "mouse": "mice", "person": "people",
 }  # fmt: skip
 
 

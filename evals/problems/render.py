@@ -85,7 +85,7 @@ def _aside(plan: Builder, family: str, rng: Random) -> PlannedFact:
         thing = plan.goods()[0]
     slots = {**plan.slots, "thing": thing.one, "things": thing.many}
     high = {"aside_age": 60, "aside_friend_age": 60, "aside_day": 28}.get(name, 20)
-    return PlannedFact(f"f{len(plan.facts) + 1}", KINDS[name], 2 + int(rng.random() * (high - 1)), slots, False)
+    return PlannedFact(f"f{len(plan.facts) + 1}", KINDS[name], 4 + int(rng.random() * (high - 3)), slots, False)
 
 
 def _shuffle(facts: list[PlannedFact], plan: Builder, rng: Random) -> None:
@@ -135,7 +135,8 @@ def hide(plan: Draft, rng: Random, *, held_out: bool) -> dict[str, tuple[Visibil
     hidden: dict[str, tuple[Visibility, str]] = {}
     for sentence in chosen:
         fact = sentence.fact
-        if fact.implied and not fact.kind.reading and rng.random() < SHARE_DROPPED:
+        dropped = fact.implied and not fact.kind.reading and rng.random() < SHARE_DROPPED
+        if dropped and "dropped" not in (how for how, _ in hidden.values()):  # two gone: nobody could tell what is missing
             hidden[fact.id] = ("dropped", "")
             continue
         vague = fact.kind.vague.choose(rng, held_out=held_out)

@@ -76,7 +76,7 @@ kind(
     For [each|every] year of {other's} age, {who} is {v} years old.
     """,
     vague="""
-    {who} is [several|a few|some] times as old as {other}.
+    {who} is [several|a few] times as old as {other}.
     {who's} age is [several|a few] times {other's} age.
     {who} is much older than {other}[| is].
     Compared [with|to] {other}, {who} is much older.

@@ -28,7 +28,7 @@ kind(
     asks="""
     How many {items} does {who} buy?
     How many {items} does {who} [get|pick up]?
-    How many {items} are bought[| by {who}]?
+    How many {items} are bought by {who}?
     """,
 )
 
@@ -58,7 +58,7 @@ kind(
     asks="""
     How many {items} does {who} have[| at first| at the start| to begin with]?
     How many {items} does {who} [own|start with|begin with]?
-    How many {items} are there at the start?
+    How many {items} belong to {who}?
     """,
 )
 
@@ -174,7 +174,7 @@ kind(
     asks="""
     How many {items} does {who} make?
     How many {items} does {who} [want to make|prepare]?
-    How many {items} are made[| by {who}]?
+    How many {items} are made by {who}?
     """,
 )
 
@@ -253,7 +253,7 @@ kind(
     The number of {items} {who} [has|owns] is {v} times as many as {other} has.
     """,
     vague="""
-    {who} has [a few|several|some] times as many {items} as {other}.
+    {who} has [a few|several] times as many {items} as {other}.
     {who} has many more {items} than {other}[| has| does].
     {who} [owns|has] [several|a few] times the number of {items} that {other} has.
     Compared [with|to] {other}, {who} has [several|a few] times as many {items}.

@@ -84,7 +84,7 @@ kind(
     asks="""
     How many loose {items} are there?
     How many {items} are [loose|left over]?
-    How many {items} are not in a {group}?
+    How many extra {items} are loose?
     """,
 )
 

@@ -112,7 +112,7 @@ kind(
     """,
     asks="""
     How long does {who} travel by {vehicle}?
-    How many hours does {who} travel[| by {vehicle}]?
+    How many hours does {who} travel by {vehicle}?
     How many hours does the trip by {vehicle} take?
     """,
 )
