@@ -27,7 +27,7 @@ from pir_serve.prompting.contract import (
     split_format,
 )
 from pir_serve.prompting.decoder import IncrementalDecoder, Spelling
-from pir_serve.prompting.encoder import Part, SafeEncoder, without_private
+from pir_serve.prompting.encoder import Part, SafeEncoder, unknown_id, without_private
 from pir_serve.prompting.golden import check_golden
 from pir_serve.prompting.template import ChatTemplate, Turn, read_template
 from pir_serve.trajectory import Author, Segment
@@ -79,7 +79,7 @@ class PromptCodec:
         closing = tag_tokens.get(TAGS.ask_close)
         self.ask_stop_ids: tuple[int, ...] = () if closing is None else (closing["id"],)
         """The id of `</asking>` where it is one token."""
-        hidden = {token["id"] for token in added if token["special"]} - tag_ids
+        hidden = {token["id"] for token in added if token["special"]} - tag_ids - {unknown_id(spec)}
         self._spelling = Spelling(spec, hidden | set(self.eos_ids))
         self._encoder = SafeEncoder(spec)
         self.vocab_size = 1 + max(*_vocab_ids(spec), *(token["id"] for token in added))

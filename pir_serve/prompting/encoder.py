@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -53,6 +54,15 @@ class Part:
     """Whether control tokens and tags in it are meant."""
 
 
+def unknown_id(spec: dict[str, Any]) -> int | None:
+    """Id of the token for what a tokenizer has no tokens for; None if it has one for every byte."""
+    model = spec["model"]
+    if "unk_id" in model:
+        return model["unk_id"]  # type: ignore[no-any-return]
+    added = (token["id"] for token in spec.get("added_tokens") or [] if token["content"] == model.get("unk_token"))
+    return next(added, None)
+
+
 class SafeEncoder:
     """Encodes parts with the ids of one tokenizer."""
 
@@ -85,9 +95,7 @@ class SafeEncoder:
                 forbidden.add(token["id"])
             self._true_id[self._add(guard, token)] = token["id"]
         self._true_id[self._add(_BREAK, {})] = None
-        model = spec["model"]
-        unknown = model.get("unk_id", self._tokenizer.token_to_id(model.get("unk_token") or _BREAK))
-        self._forbidden = (forbidden & own) - {unknown}
+        self._forbidden = (forbidden & own) - {unknown_id(spec)}
         """Ids that the model's vocabulary could give to ordinary text, and must not. Unknown words may stay unknown."""
         placed = {self._tokenizer.token_to_id(guard) for guard in (*self._guards.values(), _BREAK)}
         if placed & own or len(self._guards) > _FIRST_SLOT - _FIRST_GUARD:
@@ -133,12 +141,16 @@ class SafeEncoder:
 
     def _guarded(self, parts: Sequence[Part]) -> tuple[str, str]:
         """(text with guards, the first letter of each character's author)."""
-        texts = []
+        text = owners = ""
         for part in parts:
-            text = without_private(part.text)
-            texts.append(self._added.sub(lambda found: self._guards[found[0]], text) if part.trusted else text)
-        owners = "".join(part.author.value[0] * len(text) for part, text in zip(parts, texts, strict=True))
-        return "".join(texts), owners
+            words = without_private(part.text)
+            if part.trusted:
+                words = self._added.sub(lambda found: self._guards[found[0]], words)
+            elif unicodedata.category(words[:1] or " ")[0] == "M":
+                words = _BREAK + words  # a normaliser would make one character of it and the last of our own
+            text += words
+            owners += part.author.value[0] * len(words)
+        return text, owners
 
     def _segments(self, text: str, owners: str, ids: list[int], offsets: list[tuple[int, int]]) -> tuple[Segment, ...]:
         tokens: list[tuple[Author, int, int]] = []
