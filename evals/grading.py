@@ -87,7 +87,7 @@ def number(answer: str) -> Fraction | None:
     rest = found["rest"].strip()
     if rest.startswith(("%", "percent")):
         value, rest = value / 100, rest.removeprefix("percent").removeprefix("%").strip()
-    if rest and (not _UNIT.match(rest) or not rest[0].isalpha() and rest[0] != "°"):
+    if rest and (not _UNIT.match(rest) or (not rest[0].isalpha() and rest[0] != "°")):
         return None
     if re.search(r"(?:^|\s)\d", rest):  # "3 pens and 4 caps" is not one number
         return None
@@ -96,7 +96,9 @@ def number(answer: str) -> Fraction | None:
 
 def _value(found: re.Match[str]) -> Fraction | None:
     if found["latex_under"] is not None or found["under"] is not None:
-        over, under = (found["latex_over"], found["latex_under"]) if found["latex_under"] else (found["over"], found["under"])
+        over, under = (
+            (found["latex_over"], found["latex_under"]) if found["latex_under"] else (found["over"], found["under"])
+        )
         return Fraction(int(over), int(under)) if int(under) else None
     if found["whole"] is None and found["decimals"] is None:
         return None

@@ -148,7 +148,7 @@ def asked_facts(ask: str, intent: Intent) -> list[Fact]:
     if not clear:
         whole = match(ask, intent.facts)
         clear = [whole] if whole is not None else []
-    return list(dict.fromkeys(clear_fact.id for clear_fact in clear)) and list({f.id: f for f in clear}.values())
+    return list({fact.id: fact for fact in clear}.values())
 
 
 def _asked_before(asked: Sequence[Fact], intent: Intent, history: Sequence[Exchange]) -> bool:

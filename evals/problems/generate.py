@@ -11,7 +11,7 @@ from evals.problems import families as _families  # registers the goals
 from evals.problems import premises as _premises  # registers the kinds of premise
 from evals.problems.builder import GOALS, Builder, Reject
 from evals.problems.families import HELDOUT_FAMILIES
-from evals.problems.model import SPLITS, Problem, Split
+from evals.problems.model import SPLITS, Problem, Split, Visibility
 from evals.problems.render import compose, draft, facts_of, hide, is_answerable, needed_ids, steps_of
 
 __all__ = ["FAMILIES", "HELDOUT_FAMILIES", "TRAIN_FAMILIES", "Mode", "families_of", "generate", "make_pair"]
@@ -105,7 +105,7 @@ def make_pair(split: Split, seed: int, index: int, family: str | None = None) ->
             break
     pair_id = f"{split}-{seed}-{index}" + (f"-{family}" if family else "")
 
-    def version(suffix: str, shown: str, gone: dict) -> Problem:
+    def version(suffix: str, shown: str, gone: dict[str, tuple[Visibility, str]]) -> Problem:
         facts = facts_of(wording, gone)
         gold = str(plan.steps[-1].value)
         return Problem(f"{pair_id}-{suffix}", pair_id, name, goal, split, shown, full, facts, steps, gold)

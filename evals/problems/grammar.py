@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from random import Random
 
 RESERVED_EVERY = 4
@@ -30,7 +30,7 @@ class Choice:
 Sequence_ = tuple["str | Slot | Choice", ...]
 
 
-@lru_cache(maxsize=None)
+@cache
 def compile_skeleton(skeleton: str) -> Sequence_:
     """The skeleton as a tree; brackets may nest."""
     stack: list[list[list[str | Slot | Choice]]] = [[[]]]
@@ -106,7 +106,7 @@ class Skeletons:
         return options[int(rng.random() * len(options))]
 
 
-@lru_cache(maxsize=None)
+@cache
 def skeletons(block: str) -> Skeletons:
     """A block of text, one skeleton a line; empty lines are skipped."""
     lines = tuple(line.strip() for line in block.splitlines() if line.strip())

@@ -22,11 +22,13 @@ MIN_MARGIN = 0.15
 HIDDEN_MARGIN = 0.5
 """By how much a fact that the text gives must beat a hidden one."""
 COMMON_WEIGHT = 0.4
+"""What a shared name or noun counts for, beside 1 for a word that only some facts have."""
 
-_STOP = frozenset(
-    "a an the of is are am was be do does did it to you can could please tell me what i need know that in on at for "
-    "there this by with and so or if just would like will much many give say let us".split()
-)
+_STOP_WORDS = """
+a an the of is are am was be do does did it to you can could please tell me what i need know that in on at for
+there this by with and so or if just would like will much many give say let us
+"""
+_STOP = frozenset(_STOP_WORDS.split())
 _PARTS = re.compile(r"\?\s*|,?\s+and\s+(?=how |what |who |does |is |are )|(?<=[a-z])[.;]\s+")
 _WORD = re.compile(r"[a-z]+|\d+")
 
@@ -77,9 +79,10 @@ def _overlap(ask: frozenset[str], exemplars: Sequence[frozenset[str]], common: f
 
 
 _UNITS: Mapping[str, tuple[str, ...]] = {
-    "dollars": ("how much money", "how many dollars", "price", "cost", "dollar", "pay", "earn", "money", "fee", "charge",
-                "bill", "wage", "how much does", "how much do", "how much is", "spend", "discount", "coupon", "salary", "tip",
-                "bonus"),
+    "dollars": (
+        "price", "cost", "dollar", "pay", "earn", "money", "fee", "charge", "bill", "wage", "spend", "discount",
+        "coupon", "salary", "tip", "bonus", "how much does", "how much do", "how much is",
+    ),
     "hours": ("how long", "how many hours", "hours", "time"),
     "minutes": ("how long", "how many minutes", "minutes", "time"),
     "years": ("how old", "age", "years", "older", "younger"),
@@ -88,8 +91,8 @@ _UNITS: Mapping[str, tuple[str, ...]] = {
     "metres": ("how long", "how wide", "length", "width", "side", "metres"),
     "times": ("times", "multipl", "ratio"),
 }  # fmt: skip
-_MODIFIERS = "|".join(_stem(word) for word in "more extra loose other free bad damaged all of the good total new broken".split())
-_MEASURES = frozenset(_stem(word) for word in "dollars minutes pages km hours days weeks months litres".split())
+_MEASURES = frozenset(_stem(word) for word in ("dollars", "minutes", "pages", "km", "hours", "days", "weeks", "litres"))
+_MODIFIERS = "more|extra|loose|other|fre|free|bad|damag|all|of|the|good|total|new|broken"
 _COUNT = re.compile(r"(?:how many|number of|amount of)\s+([a-z' -]+)")
 
 
@@ -174,7 +177,9 @@ def match(ask: str, facts: Sequence[Fact]) -> Fact | None:
     best, hidden, fact = ranked[0]
     if best < MIN_SCORE:
         return None
-    rivals = [entry for entry in ranked[1:] if best - entry[0] < (HIDDEN_MARGIN if entry[1] and not hidden else MIN_MARGIN)]
+    rivals = [
+        entry for entry in ranked[1:] if best - entry[0] < (HIDDEN_MARGIN if entry[1] and not hidden else MIN_MARGIN)
+    ]
     if not rivals:
         return fact
     secret = [entry[2] for entry in ((best, hidden, fact), *rivals) if entry[1]]

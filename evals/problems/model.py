@@ -55,7 +55,7 @@ class Fact:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Fact:
         fields = {key: data[key] for key in ("id", "kind", "text", "phrase", "value", "unit", "visibility", "needed")}
-        return cls(**fields, slots={key: word for key, word in data["slots"]})
+        return cls(**fields, slots=dict(data["slots"]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,8 +22,9 @@ SHARE_PRONOUN = 0.35
 SHARE_IF = 0.08
 SHARE_QUESTION_FIRST = 0.05
 
-_EVENTS = frozenset({"gets", "gives_away", "uses", "years_on", "spoiled", "span_each", "span_all", "give_each", "give_all",
-                     "spends", "loose"})  # fmt: skip
+_EVENTS = frozenset(
+    "gets gives_away uses years_on spoiled span_each span_all give_each give_all spends loose".split()  # noqa: SIM905
+)
 """Kinds that follow on what was said before: a problem with one of them keeps its order."""
 _LOOKS_BACK = ("then", "that", "this", "At that", "they", "the two", "At the end")
 
@@ -136,7 +137,8 @@ def hide(plan: Draft, rng: Random, *, held_out: bool) -> dict[str, tuple[Visibil
     for sentence in chosen:
         fact = sentence.fact
         dropped = fact.implied and not fact.kind.reading and rng.random() < SHARE_DROPPED
-        if dropped and "dropped" not in (how for how, _ in hidden.values()):  # two gone: nobody could tell what is missing
+        # With two of them gone nobody could tell what is missing.
+        if dropped and "dropped" not in (how for how, _ in hidden.values()):
             hidden[fact.id] = ("dropped", "")
             continue
         vague = fact.kind.vague.choose(rng, held_out=held_out)

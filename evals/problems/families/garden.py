@@ -1,15 +1,17 @@
 """Families `garden` and `packing`."""
 
-from evals.problems.builder import Builder, goal
-from evals.problems.families.home import LEFT
+from evals.problems.builder import Builder, PlannedFact, goal
+from evals.problems.families.recipes import LEFT
 from evals.problems.nouns import CONTAINERS, CROPS, PLANTS, PRODUCTS, SHIPS, Noun, noun
 
 PLACES = ("garden", "field", "lawn", "flower bed", "yard", "park", "meadow", "playground", "terrace", "farm")
 ROWS = (Noun("row", "rows"), Noun("bed", "beds"), Noun("line", "lines"), Noun("patch", "patches"))
 HOUR, DAY = Noun("hour", "hours"), Noun("day", "days")
 WORK = ("work", "works", "working")
-MAKE = (("make", "makes", "making"), ("collect", "collects", "collecting"), ("pack", "packs", "packing"), ("produce", "produces", "producing"),
-        ("check", "checks", "checking"), ("paint", "paints", "painting"))  # fmt: skip
+MAKE = (
+    ("make", "makes", "making"), ("collect", "collects", "collecting"), ("pack", "packs", "packing"),
+    ("produce", "produces", "producing"), ("check", "checks", "checking"), ("paint", "paints", "painting"),
+)  # fmt: skip
 
 ALL = """
 How many {items} are there[| in all| in total| altogether]?
@@ -65,7 +67,7 @@ def area(b: Builder) -> None:
     )
 
 
-def _sides(b: Builder) -> tuple:
+def _sides(b: Builder) -> tuple[PlannedFact, PlannedFact]:
     width = b.factor()
     return b.fact("length", b.between(width + 1, 30)), b.fact("width", width)
 

@@ -2,8 +2,8 @@
 
 from evals.problems.builder import Builder, goal
 from evals.problems.families.garden import ALL
-from evals.problems.families.home import LEFT
 from evals.problems.families.people import TOGETHER
+from evals.problems.families.recipes import LEFT
 from evals.problems.nouns import ALBUMS, COLLECTABLES, LITRE_OF_FUEL, PARTS_OF_SCHOOL, PUPILS, Noun
 
 HOUR, DAY = Noun("hour", "hours"), Noun("day", "days")

@@ -11,8 +11,10 @@ PRACTISE = (
     ("study", "studies", "studying"), ("draw", "draws", "drawing"), ("dance", "dances", "dancing"),
     ("swim", "swims", "swimming"), ("sing", "sings", "singing"), ("paint", "paints", "painting"),
 )  # fmt: skip
-CHORES = ("homework", "music", "the garden", "the dishes", "a report", "a game", "a puzzle", "sport", "the laundry", "a letter",
-          "a drawing", "the car", "a poem", "a model car", "a song", "the house", "a story", "a film")  # fmt: skip
+CHORES = (
+    "homework", "music", "the garden", "the dishes", "a report", "a game", "a puzzle", "sport", "the laundry",
+    "a letter", "a drawing", "the car", "a poem", "a model car", "a song", "the house", "a story", "a film",
+)  # fmt: skip
 
 _TOTAL = """
 How many minutes does {who} need[| in all| in total| altogether]?
@@ -86,8 +88,7 @@ def time_left(b: Builder) -> None:
 
 @goal("schedule")
 def minutes_or_hours(b: Builder) -> None:
-    one, two = b.rng.sample(CHORES, 2)
-    b.use(who=b.person(), thing=one, task=b.pick(TASKS))
+    b.use(who=b.person(), thing=b.pick(CHORES))
     reading = b.pick(("minutes", "hours"))
     time = b.fact(f"spends_{reading}", b.between(2, 12))
     rest = b.fact("break_minutes", b.between(3, 50))

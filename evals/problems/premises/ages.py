@@ -78,8 +78,8 @@ kind(
     vague="""
     {who} is [several|a few] times as old as {other}.
     {who's} age is [several|a few] times {other's} age.
-    {who} is much older than {other}[| is].
-    Compared [with|to] {other}, {who} is much older.
+    {who} is [several|a few] times {other's} age.
+    The age of {who} is [several|a few] times the age of {other}.
     """,
     asks="""
     How many times as old as {other} is {who}?
