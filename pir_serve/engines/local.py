@@ -200,6 +200,10 @@ class LocalEngine:
         if self._thread is None or not self._thread.is_alive() or self._is_closing:
             raise EngineUnavailable(f"{self.name} is not running")
 
+    async def tokenize(self, text: str) -> list[int]:
+        """`text` as the checkpoint's tokenizer encodes it, no special tokens added."""
+        return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+
     async def healthy(self) -> bool:
         return self._thread is not None and self._thread.is_alive() and not self._is_closing
 

@@ -21,7 +21,8 @@ _TEXT = """
 Mia Omar Yusuf Lena buys sells pens apples litres of juice for dollars each hours miles a day how much many is left
 in all The price number total cost spends has had gives travels works garden shop question answer reply naïve café
 """
-_WORDS = _TEXT.split()
+_SYLLABLES = ("ba", "ko", "li", "ten", "mur", "sha", "vel", "dri", "po", "gan")
+_WORDS = [*_TEXT.split(), *(a + b + c for a in _SYLLABLES for b in _SYLLABLES for c in _SYLLABLES)]
 
 
 def corpus(num_lines: int, seed: int = 0) -> list[str]:
@@ -46,6 +47,7 @@ def write_tokenizer(directory: Path, vocab_size: int) -> Any:
         show_progress=False,
     )
     tokenizer.train_from_iterator(corpus(500), trainer)
+    assert tokenizer.get_vocab_size() == vocab_size - len(TAGS) - len(SPECIALS), "every id must spell something"
     tokenizer.add_tokens([AddedToken(tag, special=False, normalized=False) for tag in TAGS])
     tokenizer.add_special_tokens(list(SPECIALS))
     wrapped = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|end|>", pad_token="<|pad|>")
