@@ -38,13 +38,15 @@ kind(
     line="{who} is {v} years older than {other}.",
     says="""
     {who} is {v} years older than {other}[| is].
-    {other} is {v} years younger than {who}[| is].
+    {other} is {v} years younger than {who}[| is| is now].
     {who} was born {v} years before {other}[| was].
     {other} was born {v} years after {who}[| was].
     Compared [with|to] {other}, {who} is {v} years older.
     Compared [with|to] {who}, {other} is {v} years younger.
     {who's} age is {v} years more than {other's}[| age].
     {other's} age is {v} years less than {who's}[| age].
+    When {other} was born, {who} was {v} years old.
+    {who} was [already|] {v} years old when {other} was born.
     """,
     vague="""
     {who} is [a few years|some years|several years] older than {other}.
@@ -66,20 +68,23 @@ kind(
     implied=False,
     line="{who} is {v} times as old as {other}.",
     says="""
-    {who} is {v} times as old as {other}[| is].
-    {who's} age is {v} times {other's} age.
-    {who} is {v} times {other's} age.
-    Compared [with|to] {other}, {who} is {v} times as old.
+    {who} is {v} times as old as {other}[| is| is now].
+    {who's} age is {v} times {other's} age[| now| today].
+    {who} is {v} times {other's} age[| now].
+    Compared [with|to] {other}, {who} is {v} times as old[| now].
     The age of {who} is {v} times the age of {other}.
     For [each|every] year of {other's} age, {who} has {v} years.
-    {who} has {v} times the age of {other}.
+    {who} has {v} times the age of {other}[| now| today].
     For [each|every] year of {other's} age, {who} is {v} years old.
+    [Now|Today], {who} is {v} times as old as {other}.
+    If you take {other's} age {v} times, you get {who's} age.
     """,
     vague="""
-    {who} is [several|a few] times as old as {other}.
+    {who} is [several|a few] times as old as {other}[| is].
     {who's} age is [several|a few] times {other's} age.
-    {who} is [several|a few] times {other's} age.
+    {who} is [several|a few] times {other's} age[| now].
     The age of {who} is [several|a few] times the age of {other}.
+    [Now|Today], {who} is [several|a few] times as old as {other}.
     """,
     asks="""
     How many times as old as {other} is {who}?
@@ -96,12 +101,13 @@ kind(
     says="""
     {v} years [pass|go by].
     [Now|Then] {v} years [pass|go by].
-    Think of the time when {v} years have passed.
-    Think of the time {v} years from now.
+    Think of the time when {v} years have [passed|gone by].
+    Think of the time {v} years [from now|later].
     A time of {v} years [passes|goes by].
     [Now|Then] a time of {v} years [passes|goes by].
-    The number of years that pass is {v}.
+    The number of years that [pass|go by] is {v}.
     Then {v} more years [pass|go by].
+    Think of a day {v} years [from now|later].
     """,
     vague="""
     [Some|Several|A few] years [pass|go by].

@@ -12,6 +12,10 @@ kind(
     {who} is {v} years of age.
     {who's} age is {v} years.
     {who} is now {v} years old.
+    The age of {who} is {v}.
+    [Now|Today], {who} is {v} years old.
+    {who} [turned|turns] {v} this [week|month|year].
+    [This week|This month|This year], {who} [turned|turns] {v}.
     """,
     asks="How old is {who}?",
 )
@@ -21,11 +25,14 @@ kind(
     "years",
     distractor=True,
     says="""
-    {who's} friend is {v} years old.
-    {who} has a friend who is {v} years old.
-    {who's} cousin is {v} years old.
-    {who} has a cousin who is {v} years old.
-    {who} has a neighbour who is {v} years old.
+    {who's} [friend|cousin|neighbour] is {v} years old[| now].
+    {who} has a [friend|cousin|neighbour] who is {v} years old.
+    A [friend|cousin|neighbour] of {who's} is {v} years old.
+    {who} has a [friend|cousin|neighbour] of {v} years.
+    The age of {who's} [friend|cousin|neighbour] is {v} years.
+    {who} meets a friend who is {v} years old.
+    {who's} [friend|cousin|neighbour] [turned|turns] {v} this [week|month|year].
+    [This week|This month|This year], {who's} [friend|cousin] [turned|turns] {v}.
     """,
     asks="How old is {who's} friend?",
 )
@@ -39,6 +46,10 @@ kind(
     {who} has a [cousin|friend|neighbour] who has {v} {things}.
     A [friend|neighbour|cousin] of {who's} has {v} {things} at home.
     {who's} [cousin|friend|neighbour] has {v} {things} at home.
+    A [friend|neighbour|cousin] of {who's} counts {v} {things}.
+    {who's} [cousin|friend|neighbour] [buys|finds] {v} {things}.
+    The [cousin|friend|neighbour] of {who} has {v} {things}.
+    At home, {who's} [cousin|friend|neighbour] has {v} {things}.
     """,
     asks="How many {things} does {who's} cousin have?",
 )
@@ -48,10 +59,14 @@ kind(
     "{things}",
     distractor=True,
     says="""
-    There are {v} {things} in the room.
-    There are {v} {things} on the table.
-    {who} sees {v} {things} on the table.
-    {who} sees {v} {things} in the room.
+    There are {v} {things} [in the room|in the house].
+    {who} sees {v} {things} [in the room|in the house].
+    [In the room|In the house] there are {v} {things}.
+    [In the room|In the house], {who} sees {v} {things}.
+    Somebody has {v} {things} [in the room|in the house].
+    {who} [finds|counts] {v} {things} [in the room|in the house].
+    {v} {things} are [in the room|in the house].
+    [In the room|In the house], somebody sees {v} {things}.
     """,
     asks="How many {things} are in the room?",
 )
@@ -62,11 +77,14 @@ kind(
     distractor=True,
     line="The number of the house of {who} is {v}.",
     says="""
-    {who} lives at number {v}.
-    {who} lives on floor {v}.
-    {who} lives at number {v} of a long road.
-    {who} lives on floor {v} of a tall house.
+    {who} lives at number {v}[| of a long road].
+    {who} lives on floor {v}[| of a tall house].
+    {who's} home is [at number {v}|on floor {v}].
     {who's} home is on floor {v} of a tall house.
+    {who's} house is number {v}[| of a long road].
+    The number of {who's} house is {v}.
+    {who} has a friend on floor {v}[| of a tall house].
+    The home of {who} is number {v} of a long road.
     """,
     asks="Where does {who} live?",
 )
@@ -76,10 +94,14 @@ kind(
     "",
     distractor=True,
     says="""
-    It is day {v} of the month.
-    Today is day {v} of the month.
-    All this is on day {v} of the month.
-    This is on day {v} of the month.
+    It is day {v} of the [month|year].
+    Today is day {v} of the [month|year].
+    All this is on day {v} of the [month|year].
+    This is on day {v} of the [month|year].
+    The day is number {v} of the [month|year].
+    It is week {v} of the year[| now].
+    Today it is day {v} of the [month|year].
+    Now it is [week|day] {v} of the year.
     """,
     asks="What day of the month is it?",
 )

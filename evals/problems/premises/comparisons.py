@@ -12,11 +12,12 @@ kind(
     {who} has {v} more {items} than {other}[| has| does].
     {who} [owns|has] {v} {items} more than {other}[| does].
     Compared [with|to] {other}, {who} has {v} more {items}.
-    {other} would need {v} more {items} to have as many as {who}.
-    {who} has as many {items} as {other} and {v} more.
+    {other} would need {v} more {items} to have as many as {who}[| has].
+    {who} [has|owns] as many {items} as {other} and {v} more.
     If {other} got {v} more {items}, {other} would have as many as {who}.
     The number of {items} {who} has is {v} more than {other} has.
-    {who} [has|owns] as many {items} as {other}[,|] and another {v} {items}.
+    {who} [has|owns] as many {items} as {other} and another {v} {items}.
+    {other} has {v} fewer {items} than {who}[| has| does].
     """,
     vague="""
     {who} has [more|some more|a few more] {items} than {other}[| has| does].
@@ -69,12 +70,12 @@ kind(
     says="""
     There is {v} times as much water as {drink}.
     {who} [takes|uses|adds] {v} times as much water as {drink}.
-    For each litre of {drink}, {who} [takes|uses|adds] {v} litres of water.
-    {who} adds {v} litres of water for each litre of {drink}.
+    For [each|every] litre of {drink}, {who} [takes|uses|adds] {v} litres of water.
+    {who} adds {v} litres of water for [each|every] litre of {drink}.
     [Each|Every] litre of {drink} needs {v} litres of water.
-    {who} [mixes|uses] each litre of {drink} with {v} litres of water.
+    {who} [mixes|uses] [each|every] litre of {drink} with {v} litres of water.
     The drink needs {v} times as much water as {drink}.
-    With each litre of {drink}, {who} mixes {v} litres of water.
+    With each litre of {drink}, {who} [mixes|uses] {v} litres of water.
     """,
     vague="""
     There is [a few|several] times as much water as {drink}.

@@ -67,13 +67,14 @@ kind(
     implied=False,
     says="""
     There are [also|] {v} loose {items}.
-    {v} [more|other] {items} are loose.
+    {v} [more|other] {items} are [loose|left over].
     {who} [also|] has {v} loose {items}.
     {who} [finds|counts|sees] {v} loose {items}.
     Another {v} {items} are [loose|left over].
-    The number of loose {items} is {v}.
+    The number of [other|] loose {items} is {v}.
     {v} {items} are [left over|loose] and not in a {group}.
     There are [also|] {v} {items} [left over|that are not in a {group}].
+    {who} [finds|counts|sees] {v} more {items} that are not in a {group}.
     """,
     vague="""
     There are [also|] [some|a few|several] loose {items}.

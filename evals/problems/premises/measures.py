@@ -121,20 +121,24 @@ kind(
     "metres",
     says="""
     The {place} is {v} metres long.
-    The length of the {place} is {v} metres.
+    The length of [the|{who's}] {place} is {v} metres.
     {who's} {place} is {v} metres long.
-    The {place} has a length of {v} metres.
-    The long side of the {place} is {v} metres.
-    {who's} {place} has a length of {v} metres.
-    The long side [measures|of {who's} {place} is] {v} metres.
+    The {place} has a length of {v} metres[| in all].
+    The long side of [the|{who's}] {place} is {v} metres.
+    {who} has a {place} that is {v} metres long.
+    The long side of [the|{who's}] {place} [measures|has] {v} metres.
     The {place} measures {v} metres on the long side.
     The {place} [reaches|goes] {v} metres from [end to end|one end to the other].
+    From [end to end|one end to the other], the {place} [is|measures] {v} metres.
+    There are {v} metres from one end of the {place} to the other.
+    {who's} {place} has a length of {v} metres[| in all].
     """,
     vague="""
-    The {place} is [quite|rather] long.
-    {who's} {place} is [quite|rather] long.
-    The {place} has a long side.
-    {who's} {place} has a [quite|rather] long side.
+    The {place} is [quite|rather|very] long.
+    {who's} {place} is [quite|rather|very] long.
+    The {place} has a [quite|rather|very] long side.
+    {who's} {place} has a [quite|rather|very] long side.
+    The {place} is [many|several] metres long.
     """,
     asks="""
     How long is the {place}?
@@ -149,20 +153,24 @@ kind(
     "metres",
     says="""
     The {place} is {v} metres wide.
-    The width of the {place} is {v} metres.
+    The width of [the|{who's}] {place} is {v} metres.
     {who's} {place} is {v} metres wide.
-    The {place} has a width of {v} metres.
-    The short side of the {place} is {v} metres.
-    {who's} {place} has a width of {v} metres.
-    The short side [measures|of {who's} {place} is] {v} metres.
+    The {place} has a width of {v} metres[| in all].
+    The short side of [the|{who's}] {place} is {v} metres.
+    {who} has a {place} that is {v} metres wide.
+    The short side of [the|{who's}] {place} [measures|has] {v} metres.
     The {place} measures {v} metres on the short side.
-    From [left to right|side to side], the {place} is {v} metres.
+    From [left to right|side to side], the {place} [is|measures] {v} metres.
+    The {place} [reaches|goes] {v} metres from [side to side|left to right].
+    There are {v} metres from one side of the {place} to the other.
+    {who's} {place} has a width of {v} metres[| in all].
     """,
     vague="""
     The {place} is [quite|rather|not very] wide.
     {who's} {place} is [quite|rather|not very] wide.
-    The {place} has a short side.
-    {who's} {place} has a [quite|rather] short side.
+    The {place} has a [quite|rather|very] short side.
+    {who's} {place} has a [quite|rather|very] short side.
+    The {place} is [many|several] metres wide.
     """,
     asks="""
     How wide is the {place}?

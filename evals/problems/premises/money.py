@@ -153,17 +153,18 @@ kind(
     "dollars",
     implied=False,
     says="""
-    {who} [spends|pays] {v} dollars [on|for] {thing}.
+    {who} [spends {v} dollars on|pays {v} dollars for] {thing}.
     [Later|Then|After that], {who} spends {v} dollars on {thing}.
-    {v} dollars are [paid for|spent on] {thing}.
+    {v} dollars are [paid for|spent on] {thing}[| by {who}].
     [Then|Later|After that], {v} dollars are spent on {thing}.
-    The money {who} spends on {thing} is {v} dollars.
-    For {thing}, {who} [pays|spends] {v} dollars.
+    The money {who} [spends on|pays for] {thing} is {v} dollars.
+    For {thing}, {who} [pays|has to pay] {v} dollars.
     {who} has to pay {v} dollars for {thing}.
     {who} [uses|takes] {v} dollars to pay for {thing}.
+    To pay for {thing}, {who} [needs|uses|takes] {v} dollars.
     """,
     vague="""
-    {who} [spends|pays] [some money|something|a few dollars] [on|for] {thing}.
+    {who} [spends some money on|pays something for|spends a few dollars on] {thing}.
     [Later|Then|After that], {who} spends [some money|a few dollars] on {thing}.
     [Some money|Some of the money] is spent on {thing}.
     {who} has to pay [something|some money] for {thing}.
@@ -181,13 +182,17 @@ kind(
     "dollars",
     says="""
     {who} wants [to buy|] {an_item} that costs {v} dollars.
-    The {item} {who} wants costs {v} dollars.
+    The {item} {who} [wants|would like] costs {v} dollars.
     {who} [is saving|saves] for {an_item} that costs {v} dollars.
     {who} would like to buy {an_item} for {v} dollars.
     {who} [needs|has to save] {v} dollars for {an_item}.
     The price of the {item} {who} [wants|would like] is {v} dollars.
     The {item} [in the shop|] has a price of {v} dollars.
     {an_item} that {who} [wants|would like] has a price of {v} dollars.
+    In the shop, {who} sees {an_item} for {v} dollars.
+    {who} wants {an_item}, and its price is {v} dollars.
+    {an_item} costs {v} dollars[| in the shop], and {who} [wants|would like] one.
+    In the shop, the {item} costs {v} dollars.
     """,
     vague="""
     {who} [wants to buy|wants|is saving for] {an_item}.

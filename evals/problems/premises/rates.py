@@ -94,15 +94,17 @@ kind(
     "the time {who} travels by {vehicle}",
     "hours",
     says="""
-    {who} travels by {vehicle} for {v} hours.
+    {who} travels by {vehicle} for {v} hours[| in all].
     {who} [goes|rides] by {vehicle} for {v} hours.
     {who} [spends|is] {v} hours on the [way|road|trip] by {vehicle}.
-    For {v} hours, {who} travels by {vehicle}.
+    For {v} hours, {who} [travels|goes|rides] by {vehicle}.
     The trip by {vehicle} takes [{who}|] {v} hours.
-    By {vehicle}, {who} travels for {v} hours.
+    By {vehicle}, {who} travels for {v} hours[| in all].
     The time {who} travels by {vehicle} is {v} hours.
     By {vehicle}, the trip takes {who} {v} hours.
     {who} has a trip of {v} hours by {vehicle}.
+    {who} [takes|uses] the {vehicle} for {v} hours[| in all].
+    The trip of {who} by {vehicle} is {v} hours long.
     """,
     vague="""
     {who} travels by {vehicle} for [some time|a while|a few hours|several hours].
@@ -123,14 +125,16 @@ kind(
     "km",
     says="""
     The {route} is {v} km [long|in all|in total].
-    The length of the {route} is {v} km.
-    {who's} {route} is {v} km long.
-    It is a {route} of {v} km.
+    The length of [the|{who's}] {route} is {v} km.
+    {who's} {route} is {v} km long[| in all].
+    It is a {route} of {v} km[| in all].
     {who} [plans|has|is on] a {route} of {v} km.
     The {route} [covers|has a length of] {v} km.
     [In all|In total|Altogether], the {route} is {v} km long.
     [In all|In total|Altogether], {who's} {route} covers {v} km.
-    From start to end, the {route} is {v} km.
+    From start to end, the {route} is {v} km[| long].
+    {who} goes on a {route} of {v} km.
+    There are {v} km from the start to the end of the {route}.
     """,
     vague="""
     {who} [plans|is on] a [long|] {route}.

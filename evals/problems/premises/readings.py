@@ -18,6 +18,7 @@ Are the {v} dollars for [one|each] {item} or for all the {items}?
 Is it {v} dollars for [each|one] {item} or for all of them?
 Is {v} dollars the price of one {item} or of all the {items}?
 Do the {items} cost {v} dollars each or in all?
+Does {who} pay {v} dollars for each {item} or for all of them?
 """
 kind(
     "cost_each",
@@ -26,13 +27,14 @@ kind(
     reading=True,
     line="The {v} dollars are for one {item}.",
     says="""
-    {who} pays {v} dollars for the {items}, and that is for each [one|{item}].
-    The price for the {items} is {v} dollars, for [each one|one {item}].
+    {who} pays {v} dollars for the {items}, and [that|this] is for [each one|each {item}|one {item}].
+    The price for the {items} is {v} dollars, for [each one|one {item}|each {item}].
     {who} pays {v} dollars for the {items}, not for all of them but for each.
-    The price for the {items} is {v} dollars, and that is for each [one|{item}].
-    The shop asks {v} dollars for the {items}, [for each one|for one {item}].
+    The price for the {items} is {v} dollars, and [that|this] is for [each one|each {item}].
+    The shop asks {v} dollars for the {items}, [for each one|for one {item}|for each {item}].
+    For the {items}, {who} pays {v} dollars, and [that|this] is for [each one|one {item}].
+    Taken one by one, the {items} cost {v} dollars.
     The {v} dollars for the {items} are the price of [one|each] {item}.
-    The price for the {items}, taken one by one, is {v} dollars.
     The shop asks {v} dollars for the {items}, not for all of them but for each.
     """,
     vague=_COST_VAGUE,
@@ -53,13 +55,14 @@ kind(
     reading=True,
     line="The {v} dollars are for all the {items}.",
     says="""
-    {who} pays {v} dollars for the {items}, and that is for all of them.
+    {who} pays {v} dollars for the {items}, and [that|this] is for [all of them|all the {items}].
     The price for the {items} is {v} dollars, for [all of them|all the {items}].
     {who} pays {v} dollars for the {items}, not for each but for all of them.
-    The price for the {items} is {v} dollars, and that is for all of them.
-    The shop asks {v} dollars for the {items}, [for all of them|for all the {items}].
+    The price for the {items} is {v} dollars, and [that|this] is for [all of them|all the {items}].
+    The shop asks {v} dollars for the {items}, [for all of them|for all the {items}|for all together].
+    For the {items}, {who} pays {v} dollars, and [that|this] is for [all of them|all the {items}].
+    Taken together, the {items} cost {v} dollars.
     The {v} dollars for the {items} are the price of [all of them|all the {items}].
-    The price for the {items}, taken together, is {v} dollars.
     The shop asks {v} dollars for the {items}, not for each but for all of them.
     """,
     vague=_COST_VAGUE,
@@ -85,6 +88,8 @@ Does {who} work for {v} hours or {v} days?
 Is it {v} hours or {v} days that {who} works?
 Are the {v} hours or days?
 Do you mean {v} hours or {v} days?
+Does {who} work {v} hours or {v} days?
+Is the time {who} works {v} hours or {v} days?
 """
 for _unit, _other in (("hours", "days"), ("days", "hours")):
     kind(
@@ -127,6 +132,7 @@ Does {who} spend {v} minutes or {v} hours on {thing}?
 Is it {v} minutes or {v} hours for {thing}?
 Are the {v} for {thing} minutes or hours?
 Do you mean {v} minutes or {v} hours[| for {thing}]?
+Is the time for {thing} {v} minutes or {v} hours?
 """
 for _unit, _other in (("minutes", "hours"), ("hours", "minutes")):
     kind(
@@ -136,13 +142,13 @@ for _unit, _other in (("minutes", "hours"), ("hours", "minutes")):
         reading=True,
         line="The time for {thing} is {v} " + _unit + ".",
         says=f"""
-        {{who}} spends {{v}} {_unit} on {{thing}}.
-        {{who}} [needs|plans|takes] {{v}} {_unit} for {{thing}}.
+        {{who}} [also|] spends {{v}} {_unit} on {{thing}}[| today].
+        {{who}} [needs|plans|takes] {{v}} {_unit} for {{thing}}[| today].
         [Today|On Monday], {{who}} spends {{v}} {_unit} on {{thing}}.
         On {{thing}}, {{who}} spends {{v}} {_unit}.
-        The time needed for {{thing}} is {{v}} {_unit}.
+        The time [needed|] for {{thing}} is {{v}} {_unit}.
         {{who}} plans {{v}} {_unit} for {{thing}}.
-        For {{thing}}, {{who}} [needs|plans|takes] {{v}} {_unit}.
+        For {{thing}}, {{who}} [needs|plans|takes] {{v}} {_unit}[| today].
         {{v}} {_unit} are needed for {{thing}}.
         """,
         vague=_TASK_VAGUE,
@@ -168,6 +174,8 @@ Does {who} {act} {v} {items} a day or a week?
 Is it {v} {items} a day or a week?
 Are the {v} {items} for one day or for one week?
 Do you mean {v} {items} each day or each week?
+Is it each day or each week that {who} {acts} {v} {items}?
+Does {who} {act} {v} {items} each day or each week?
 """
 for _unit, _other in (("day", "week"), ("week", "day")):
     kind(
@@ -209,6 +217,8 @@ Does {who} {act} {v} {items} each day or in all?
 Is it {v} {items} each day or in all?
 Are the {v} {items} for each day or for all the days?
 Do you mean {v} {items} a day or in all?
+Does {who} {act} {v} {items} a day or on all the days?
+Is it {v} {items} for one day or for all the days?
 """
 for _name, _unit, _end, _line in (
     ("span_each", "each", "[on each day|each day|every day]", "one day"),
@@ -223,11 +233,11 @@ for _name, _unit, _end, _line in (
         says=f"""
         On these days, {{who}} {{acts}} {{v}} {{items}} {_end}.
         In this time, {{who}} {{acts}} {{v}} {{items}} {_end}.
-        {{who}} {{acts}} {{v}} {{items}} {_end} in this time.
+        {{who}} {{acts}} {{v}} {{items}} {_end} [in this time|in these days].
         {{who}} {{acts}} {{v}} {{items}} {_end} on these days.
-        On these days, {{who}} {{acts}} {{v}} {{items}}, and that is {_end}.
+        On these days, {{who}} {{acts}} {{v}} {{items}}, and [that|this] is {_end}.
         The {{items}} {{who}} {{acts}} on these days are {{v}} {_end}.
-        In this time, {{who}} {{acts}} {{v}} {{items}}, and that is {_end}.
+        In this time, {{who}} {{acts}} {{v}} {{items}}, and [that|this] is {_end}.
         The {{items}} {{who}} {{acts}} in this time are {{v}} {_end}.
         """,
         vague=_SPAN_VAGUE,
@@ -253,6 +263,8 @@ Are the {v} {items} for each of the {people} or for all of them?
 Is it {v} {items} for each or for all the {people}?
 Do the {people} get {v} {items} each or in all?
 Does {who} give {v} {items} to each of the {people} or in all?
+Do you mean {v} {items} for each of the {people} or for all?
+Does each of the {people} get {v} {items}, or all of them together?
 """
 for _name, _unit, _end, _line in (
     ("give_each", "each", "[each|apiece]", "each of the {people}"),
@@ -269,7 +281,7 @@ for _name, _unit, _end, _line in (
         {{who}} gives the {{people}} {{v}} {{items}} {_end}.
         {{who}} [gives|hands out] {{v}} {{items}} to the {{people}}, and that is for {_line}.
         The {{people}} are given {{v}} {{items}} {_end} by {{who}}.
-        The {{people}} [get|receive] {{v}} {{items}} from {{who}}, and that is {_end}.
+        The {{people}} [get|receive] {{v}} {{items}} from {{who}}, and [that|this] is {_end}.
         {{who}} hands the {{people}} {{v}} {{items}} {_end}.
         {{who}} [gives|hands out] {{v}} {{items}}, and that is for {_line}.
         The {{people}} are given {{v}} {{items}} by {{who}}, and that is for {_line}.

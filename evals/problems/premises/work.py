@@ -71,7 +71,7 @@ kind(
     [Each|Every] day, {who} works [for|] {v} hours.
     {who's} [working|work] day has {v} hours.
     {who's} shift is {v} hours [each|every|a|per] day.
-    A [working|work] day has {v} hours [for|in] {who's} [job|office].
+    A [working|work] day has {v} hours in {who's} [job|office].
     On [each|every] day of work, {who} works {v} hours.
     The time {who} works in one day is {v} hours.
     In one day of work, {who} works {v} hours.
