@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import codecs
-import json
 import re
 from collections.abc import Iterable, Set
 from typing import Any
 
-from tokenizers import Tokenizer
+from pir_serve.prompting.encoder import make_tokenizer
 
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-F]{2})>")
 
@@ -19,7 +18,7 @@ class Spelling:
     def __init__(self, spec: dict[str, Any], hidden: Set[int]) -> None:
         """`spec`: a parsed tokenizer.json; tokens in `hidden` (EOS and other control) spell nothing."""
         kinds = _decoder_kinds(spec.get("decoder"))
-        self._tokenizer = Tokenizer.from_str(json.dumps(spec))
+        self._tokenizer = make_tokenizer(spec)
         self._hidden = hidden
         self._byte_level = "ByteLevel" in kinds
         self._byte_fallback = "ByteFallback" in kinds

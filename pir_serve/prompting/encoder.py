@@ -54,6 +54,14 @@ class Part:
     """Whether control tokens and tags in it are meant."""
 
 
+def make_tokenizer(spec: dict[str, Any]) -> Tokenizer:
+    """The tokenizer of a parsed tokenizer.json. Raises: ConfigError."""
+    try:
+        return Tokenizer.from_str(json.dumps(spec))
+    except Exception as error:  # the library raises no narrower type
+        raise ConfigError(f"tokenizer.json cannot be used: {error}") from error
+
+
 def unknown_id(spec: dict[str, Any]) -> int | None:
     """Id of the token for what a tokenizer has no tokens for; None if it has one for every byte."""
     model = spec["model"]
@@ -75,10 +83,7 @@ class SafeEncoder:
         added = spec.get("added_tokens") or []
         # The post-processor would add BOS and trim offsets; the template writes all there is to write.
         bare = {**spec, "added_tokens": [], "post_processor": None, "truncation": None, "padding": None}
-        try:
-            self._tokenizer = Tokenizer.from_str(json.dumps(bare))
-        except Exception as error:  # the library raises no narrower type
-            raise ConfigError(f"tokenizer.json cannot be used: {error}") from error
+        self._tokenizer = make_tokenizer(bare)
         own = set(self._tokenizer.get_vocab(with_added_tokens=False).values())
         self._true_id: dict[int, int | None] = {}
         """Id in the guarded tokenizer -> id in the model; None for the break."""

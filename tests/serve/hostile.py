@@ -10,6 +10,7 @@ import random
 import sys
 import tempfile
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers
@@ -66,14 +67,16 @@ class Target:
         return sum(a != b for a, b in zip(self._control(text), self._expected, strict=True))
 
     def _control(self, text: str) -> list[tuple[list[int], list[int]]]:
-        """Of each door: the control ids in order, and how often each tag stands in what the ids spell."""
+        """Of each door: the control ids in order, and how often each tag stands in what the ids between them spell."""
         prompt = [Message("system", text), Message("user", text), Message("assistant", text), Message("user", text)]
         doors = [self.codec.encode_prompt(prompt), [self.codec.encode_response(text)], [self.codec.encode_ask(text)]]
         found = []
         for segments in doors:
             ids = [i for segment in segments for i in segment.token_ids]
-            spelled = self.codec.decode(ids)
-            found.append(([i for i in ids if i in self._ids], [spelled.count(tag) for tag in TAGS.all()]))
+            runs = [list(run) for is_control, run in groupby(ids, self._ids.__contains__) if not is_control]
+            spelled = [self.codec.decode(run) for run in runs]
+            tags = [sum(text.count(tag) for text in spelled) for tag in TAGS.all()]
+            found.append(([i for i in ids if i in self._ids], tags))
         return found
 
 
