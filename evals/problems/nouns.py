@@ -160,7 +160,6 @@ BOOKS = (
     "biography",
     "thriller",
     "poetry book",
-    "atlas",
     "fairy tale",
 )
 TASKS = _group(

@@ -189,15 +189,17 @@ def compose(plan: Draft, hidden: Mapping[str, tuple[Visibility, str]]) -> str:
     named = plan.question_first and only is not None and only.name in plan.question
     parts: list[str] = []
     joining = False
+    after_aside = False
     for sentence in plan.sentences:
         how, text = hidden.get(sentence.fact.id, ("shown", sentence.text))
         if how == "dropped":
             continue
         if only is not None:
-            if named and sentence.says_pronoun:
+            if named and sentence.says_pronoun and not after_aside:
                 text = _with_pronoun(text, only)
             named = named or only.name in text
-        if joining and parts:
+        after_aside = sentence.fact.kind.distractor  # it may be about a friend, who is not "he"
+        if joining and parts and not text.startswith("Think"):
             parts[-1] = parts[-1][:-1] + ", and " + _lower(text, plan.people)
             joining = False
         else:

@@ -45,7 +45,7 @@ kind(
     For [each|every] {item} {other} has, {who} has {v} {items}.
     The number of {items} {who} has is {v} times the number {other} has.
     {who} has {v} {items} for [each|every] {item} that {other} has.
-    {who} [owns|has] {v} times more {items} than {other}[| has| does].
+    {who} [owns|has] {v} times the {items} that {other} [has|owns].
     The number of {items} {who} [has|owns] is {v} times as many as {other} has.
     """,
     vague="""
