@@ -143,8 +143,6 @@ def _unpack_floats(kind: bytes, data: bytes) -> list[float]:
     for _ in range(width):
         stream = zlib.decompressobj()
         planes.append(stream.decompress(data))
-        if not stream.eof:
-            raise CodecError("damaged: log-probabilities cut short")
         data = stream.unused_data
     raw = bytearray(width * len(planes[0]))
     for k, plane in enumerate(planes):

@@ -103,6 +103,17 @@ def test_junk_is_no_error(sealer: Sealer, junk: str) -> None:
     assert open_(sealer, junk) is None
 
 
+def test_a_handle_has_one_spelling(sealer: Sealer) -> None:
+    handle = seal(sealer)
+    for other in (
+        f"{handle[:9]}!{handle[9:]}",
+        f"{handle[:9]}\n{handle[9:]}",
+        f" {handle}",
+        f"{handle[:8]}===={handle[8:]}",
+    ):
+        assert open_(sealer, other) is None
+
+
 def test_rows_and_handles_are_not_interchangeable(sealer: Sealer) -> None:
     wrapped = base64.urlsafe_b64encode(sealer.wrap(b"\x01" + bytes(60), b"pir row\0tenant")).decode().rstrip("=")
     assert open_(sealer, wrapped) is None
