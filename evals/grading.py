@@ -11,6 +11,9 @@ from fractions import Fraction
 
 THINK_CLOSE = "</think>"
 
+MAX_NUMBER_CHARS = 200
+"""A longer answer is no number: long digit strings are slow to convert, and Python refuses them."""
+
 _BOX = "\\boxed"
 _NUMBER = re.compile(
     r"""^(?P<sign>[+-]?)\s*
@@ -20,7 +23,7 @@ _NUMBER = re.compile(
       | (?P<whole>\d{1,3}(?:,\d{3})+|\d+)?(?P<decimals>\.\d+)?
     )
     \s*(?P<rest>.*)$""",
-    re.VERBOSE | re.DOTALL,
+    re.VERBOSE | re.DOTALL | re.ASCII,
 )
 _UNIT = re.compile(r"^[a-z°²³^\s./\d-]*$", re.IGNORECASE)
 _TEXT = re.compile(r"\\(?:text|mathrm|textbf|mbox)\{([^{}]*)\}")
@@ -78,7 +81,7 @@ def _clean(answer: str) -> str:
 def number(answer: str) -> Fraction | None:
     """The value of an answer that is one number, with or without a unit after it; None if it is not."""
     text = _clean(answer)
-    found = _NUMBER.match(text)
+    found = _NUMBER.match(text) if len(text) <= MAX_NUMBER_CHARS else None
     if found is None:
         return None
     value = _value(found)
