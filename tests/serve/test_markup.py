@@ -116,7 +116,7 @@ def test_a_leg_reads_the_same_whole_and_cut_at_every_position(text: str, events:
 
 
 @given(MODEL_TEXT, st.data())
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 def test_how_a_text_is_cut_changes_no_event(text: str, data: st.DataObject) -> None:
     cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=6)))
     chunks = [text[a:b] for a, b in pairwise([0, *cuts, len(text)])]
@@ -125,7 +125,7 @@ def test_how_a_text_is_cut_changes_no_event(text: str, data: st.DataObject) -> N
 
 
 @given(MODEL_TEXT)
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 def test_no_character_is_lost_but_tags_and_what_follows_an_ask(text: str) -> None:
     events = read(text)
     shown = "".join(e.text for e in events if isinstance(e, ReasoningText | AnswerText | AskDone))
@@ -143,6 +143,7 @@ def test_no_character_is_lost_but_tags_and_what_follows_an_ask(text: str) -> Non
 
 
 @given(MODEL_TEXT)
+@settings(deadline=None)
 def test_only_a_possible_tag_is_held_back(text: str) -> None:
     parser = StreamParser()
     shown = "".join(e.text for e in parser.feed(text) if isinstance(e, ReasoningText))
@@ -167,6 +168,7 @@ def test_a_question_is_not_shown_before_it_is_whole() -> None:
 
 
 @given(st.text(max_size=40))
+@settings(deadline=None)
 def test_what_is_rendered_is_read_again(question: str) -> None:
     question = neutralise(question).strip()
     events = read("x" + render_ask(question))
@@ -228,7 +230,7 @@ HOSTILE = st.lists(
 
 
 @given(HOSTILE)
-@settings(max_examples=600)
+@settings(max_examples=600, deadline=None)
 @example("<<think>>")
 @example("<thi<think>nk>")
 @example("</</response>response>")
@@ -243,7 +245,7 @@ def test_no_tag_comes_through_and_once_is_enough(text: str) -> None:
 
 
 @given(HOSTILE)
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 def test_a_response_cannot_end_itself(text: str) -> None:
     rendered = render_response(text)
     events = read(rendered + "</think>")

@@ -81,6 +81,7 @@ TOKENS = st.lists(st.tuples(PIECE, st.floats(-30, 0)), max_size=25)
 
 
 @given(st.lists(PIECE, max_size=20).map("".join))
+@settings(deadline=None)
 def test_steps_stand_in_order_apart_and_hold_no_tag(text: str) -> None:
     spans = split_steps(text)
     assert all(0 <= a < b <= len(text) for a, b in spans)
@@ -106,7 +107,7 @@ def _scored(tokens: list[tuple[str, float]]) -> tuple[list[str], list[float]]:
 
 
 @given(TOKENS)
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_scoring_a_stream_token_by_token_equals_scoring_the_whole(tokens: list[tuple[str, float]]) -> None:
     scorer = StepScorer()
     steps = [step for text, p in tokens for step in scorer.feed(text, (0,), (p,))] + scorer.finish()
@@ -114,7 +115,7 @@ def test_scoring_a_stream_token_by_token_equals_scoring_the_whole(tokens: list[t
 
 
 @given(TOKENS, st.data())
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 def test_scoring_chunks_of_many_tokens_equals_scoring_the_whole(
     tokens: list[tuple[str, float]], data: st.DataObject
 ) -> None:
@@ -188,6 +189,7 @@ def test_auroc_of_known_tables() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 6), st.booleans()), min_size=2, max_size=30))
+@settings(deadline=None)
 def test_auroc_counts_pairs(rows: list[tuple[int, bool]]) -> None:
     scores, labels = [float(s) for s, _ in rows], [y for _, y in rows]
     pairs = [
