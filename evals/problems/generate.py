@@ -14,12 +14,15 @@ from evals.problems.families import HELDOUT_FAMILIES
 from evals.problems.model import SPLITS, Problem, Split, Visibility
 from evals.problems.render import compose, draft, facts_of, hide, is_answerable, needed_ids, steps_of
 
-__all__ = ["FAMILIES", "HELDOUT_FAMILIES", "TRAIN_FAMILIES", "Mode", "families_of", "generate", "make_pair"]
+__all__ = ["FAMILIES", "HELDOUT_FAMILIES", "TRAIN_FAMILIES", "VERSION", "Mode", "families_of", "generate", "make_pair"]
 
 Mode = Literal["complete", "incomplete", "paired"]
 
 FAMILIES = tuple(sorted(GOALS))
 TRAIN_FAMILIES = tuple(family for family in FAMILIES if family not in HELDOUT_FAMILIES)
+
+VERSION = 1
+"""Raise it when any text changes: a checkpoint and its scores belong to the version that made its data."""
 
 HELDOUT_PERCENT = 12
 """Share of the number tuples of each goal that training never sees."""

@@ -163,12 +163,12 @@ def is_answerable(plan: Draft, reasoning: str, text: str) -> bool:
 
 
 def _forms(slots: Mapping[str, str], key: str) -> list[str]:
-    """Lower-case forms of the entity that fills a slot."""
-    base = key.removesuffix("'s") if key.endswith("'s") else "act" if key.startswith("act") else key.removesuffix("s")
-    if base not in slots:
-        base = "dish" if base == "dishe" else key
-    others = (base + "s", base + "es", base + "ing")
-    return [slots[form].lower() for form in (base, *others) if form in slots]
+    """The entity that fills a slot, in lower case: singular and plural of a noun, the three forms of a verb."""
+    base = "act" if key.startswith("act") else key.removesuffix("'s")
+    if base not in slots or base.removesuffix("s") in slots:
+        base = base.removesuffix("s")
+    base = {"dishe": "dish"}.get(base, base)
+    return [slots[form].lower() for form in (base, base + "s", base + "es", base + "ing") if form in slots]
 
 
 def _lower(text: str, people: Iterable[str]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 import subprocess
@@ -18,6 +20,7 @@ from evals.problems import (
     HELDOUT_FAMILIES,
     KINDS,
     SPLITS,
+    VERSION,
     Problem,
     answer_text,
     families_of,
@@ -220,6 +223,14 @@ def test_hash_randomisation_does_not_matter():
         for seed in ("1", "2")
     }
     assert len(outputs) == 1
+
+
+def test_text_belongs_to_its_version():
+    rows = [json.dumps(problem.to_json()) for split in SPLITS for problem in generate(split, 100, mode="paired")]
+    digest = hashlib.sha256("\n".join(rows).encode()).hexdigest()
+    assert (VERSION, digest[:16]) == (1, "17fa8de806723f18"), (
+        "problems have changed: raise VERSION, note the new digest here, and train the built-in model again"
+    )
 
 
 def test_unknown_split_or_family_is_refused_in_words():
