@@ -30,7 +30,7 @@ class SglangEngine(CompletionsEngine):
                 entry.get("max_model_len"),
                 info.get("context_length"),
                 info.get("max_total_num_tokens"),
-                info["max_req_input_len"] + 1,
+                info["max_req_input_len"],  # prompts must be shorter than this
             ]
         except (EngineError, KeyError, TypeError, AttributeError) as error:
             raise ConfigError(f"{self.name} has no usable /server_info ({error}); is it SGLang?") from error

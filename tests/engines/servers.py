@@ -28,7 +28,7 @@ _ENVIRONMENT = {
 }
 _VLLM_FLAGS = (
     "--max-model-len 2048 --dtype float32 --enforce-eager --gpu-memory-utilization 0.3 --block-size 32 "
-    "--max-num-seqs 64 --enable-prompt-tokens-details --disable-log-stats"
+    "--max-num-seqs 64 --enable-prompt-tokens-details"
 )
 _SGLANG_FLAGS = (
     "--device cpu --dtype float32 --context-length 2048 --max-total-tokens 16384 --sleep-on-idle "

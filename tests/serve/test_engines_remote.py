@@ -233,7 +233,7 @@ async def test_budget_is_clamped_to_the_context_and_a_full_one_is_refused(
     server: FakeServer, engine: CompletionsEngine
 ) -> None:
     length = engine.max_model_len
-    assert length == (64 if server.kind == "vllm" else 59)
+    assert length == (64 if server.kind == "vllm" else 58)
     await chunks_of(engine, LegRequest([1] * (length - 2), 500))
     assert server.bodies[0]["max_tokens"] == 2
     with pytest.raises(ContextLengthExceeded, match=f"{length} prompt tokens"):

@@ -1,0 +1,345 @@
+"""What the loop relies on, held against all three engines: the same tests for local, a real vLLM and a real SGLang.
+
+The local engine runs anywhere. A remote one runs where its venv is named (PIR_VLLM_PYTHON, PIR_SGLANG_PYTHON: the
+venv's interpreter; the server is started here and killed by the last test), or where a server is up already
+(PIR_TEST_VLLM_URL, PIR_TEST_SGLANG_URL, serving the checkpoint in PIR_TEST_MODEL_DIR). The checkpoint is the built-in
+model where it is present, else a random one. The oracle for tokens and log-probabilities is transformers' own forward.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+import urllib.request
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tokenizers import Tokenizer
+
+from pir_serve.engines.base import Engine, LegRequest, SamplingParams, TokenChunk
+from pir_serve.engines.sglang import SglangEngine
+from pir_serve.engines.verify import verify
+from pir_serve.engines.vllm import VllmEngine
+from pir_serve.errors import ContextLengthExceeded, EngineRejected, EngineUnavailable
+from pir_serve.prompt import PromptCodec
+from tests.engines.servers import RealServer, serving
+from tests.engines.tiny_checkpoint import corpus, write_checkpoint
+
+torch = pytest.importorskip("torch")
+
+from pir_serve.engines.local import LocalEngine  # noqa: E402
+
+pytestmark = pytest.mark.timeout(900)
+
+BUILTIN = Path(__file__).parents[2] / "pir_serve" / "builtin" / "pir-tiny"
+GREEDY = SamplingParams(temperature=0.0)
+ASK_CLOSE = "</asking>"
+LOGPROB_TOLERANCE = 1e-3
+"""float32 on each side; the order of sums differs. About 1e-5 was measured."""
+BLOCK = 32
+"""Grain of vLLM's prefix cache as `servers.py` starts it; the others reuse single tokens."""
+
+
+@dataclass
+class Oracle:
+    """The checkpoint as transformers computes it."""
+
+    directory: Path
+    model: Any
+    tokenizer: Tokenizer
+    eos_ids: frozenset[int]
+    _known: dict[tuple[tuple[int, ...], int], tuple[list[int], list[float], str]] = field(default_factory=dict)
+
+    def prompt(self, k: int, num: int = 60) -> list[int]:
+        ids: list[int] = self.tokenizer.encode(" ".join(corpus(12, seed=k))).ids[:num]
+        return ids
+
+    def greedy(self, prompt: list[int], num: int) -> tuple[list[int], list[float], str]:
+        """Ids (EOS included), log-probabilities and text (EOS left out) of a greedy leg."""
+        key = (tuple(prompt), num)
+        if key not in self._known:
+            self._known[key] = self._generate(prompt, num)
+        return self._known[key]
+
+    def _generate(self, prompt: list[int], num: int) -> tuple[list[int], list[float], str]:
+        ids: list[int] = []
+        logprobs: list[float] = []
+        with torch.no_grad():
+            past = None
+            feed = torch.tensor([prompt])
+            while len(ids) < num and not (ids and ids[-1] in self.eos_ids):
+                out = self.model(feed, past_key_values=past, use_cache=True)
+                past = out.past_key_values
+                row = out.logits[0, -1].log_softmax(-1)
+                ids.append(int(row.argmax()))
+                logprobs.append(float(row.max()))
+                feed = torch.tensor([ids[-1:]])
+        spelled = [i for i in ids if i not in self.eos_ids]
+        return ids, logprobs, self.tokenizer.decode(spelled, skip_special_tokens=False)
+
+    def asking(self) -> tuple[list[int], list[int]]:
+        """A prompt on which the greedy leg writes `</asking>` after some tokens, and that leg up to the tag."""
+        tag = self.tokenizer.token_to_id(ASK_CLOSE)
+        for k in range(200):
+            ids, _, _ = self.greedy(self.prompt(k), 60)
+            if tag in ids[5:] and tag not in ids[:5]:
+                return self.prompt(k), ids[: ids.index(tag) + 1]
+        pytest.skip(f"this checkpoint does not write {ASK_CLOSE} on any sample prompt")
+
+
+@pytest.fixture(scope="session")
+def oracle(tmp_path_factory: pytest.TempPathFactory) -> Oracle:
+    import transformers
+
+    named = os.environ.get("PIR_TEST_MODEL_DIR")
+    directory = Path(named) if named else BUILTIN
+    if not (directory / "config.json").exists():
+        directory = tmp_path_factory.mktemp("tiny")
+        write_checkpoint(directory)
+    model = transformers.AutoModelForCausalLM.from_pretrained(directory, dtype=torch.float32).eval()
+    eos = model.generation_config.eos_token_id
+    tokenizer = Tokenizer.from_file(str(directory / "tokenizer.json"))
+    return Oracle(directory, model, tokenizer, frozenset(eos if isinstance(eos, list) else [eos]))
+
+
+@dataclass
+class Target:
+    kind: str
+    url: str = ""
+    server: RealServer | None = None
+    """Set where these tests have started it and may kill it."""
+
+
+@pytest.fixture(
+    scope="session",
+    params=[
+        "local",
+        pytest.param("vllm", marks=pytest.mark.engines),
+        pytest.param("sglang", marks=pytest.mark.engines),
+    ],
+)
+def target(
+    request: pytest.FixtureRequest, oracle: Oracle, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Target]:
+    kind: str = request.param
+    url, python = os.environ.get(f"PIR_TEST_{kind.upper()}_URL"), os.environ.get(f"PIR_{kind.upper()}_PYTHON")
+    if kind == "local":
+        yield Target(kind)
+    elif url:
+        if not os.environ.get("PIR_TEST_MODEL_DIR"):
+            pytest.skip(f"PIR_TEST_{kind.upper()}_URL also needs PIR_TEST_MODEL_DIR, the checkpoint that it serves")
+        yield Target(kind, url)
+    elif python:
+        folder = Path(os.environ.get("PIR_TEST_LOGS") or tmp_path_factory.mktemp("logs"))
+        with serving(kind, python, oracle.directory, folder / f"{kind}.log") as server:
+            print(f"\n{kind} was ready after {server.start_s:.0f} s; log {server.log}")
+            yield Target(kind, server.url, server)
+    else:
+        pytest.skip(f"no {kind}: set PIR_{kind.upper()}_PYTHON (a venv's python) or PIR_TEST_{kind.upper()}_URL")
+
+
+@pytest.fixture
+async def engine(target: Target, oracle: Oracle) -> AsyncIterator[Engine]:
+    vocab_size = oracle.model.config.vocab_size
+    engine: LocalEngine | VllmEngine | SglangEngine
+    if target.kind == "local":
+        engine = LocalEngine(oracle.directory)
+    elif target.kind == "vllm":
+        engine = VllmEngine(target.url, vocab_size=vocab_size)
+    else:
+        engine = SglangEngine(target.url, vocab_size=vocab_size)
+    await engine.start()
+    try:
+        yield engine
+    finally:
+        await engine.aclose()
+
+
+async def leg_of(engine: Engine, request: LegRequest) -> TokenChunk:
+    """The whole leg as one chunk."""
+    chunks = [chunk async for chunk in engine.generate(request)]
+    assert [c.finish_reason is None for c in chunks] == [True] * (len(chunks) - 1) + [False]
+    return TokenChunk(
+        tuple(i for c in chunks for i in c.token_ids),
+        "".join(c.text for c in chunks),
+        tuple(p for c in chunks for p in c.logprobs),
+        chunks[-1].finish_reason,
+        chunks[-1].usage,
+    )
+
+
+async def num_running(target: Target, engine: Engine) -> int:
+    if isinstance(engine, LocalEngine):
+        return engine.num_running
+
+    def ask() -> int:
+        path = "/metrics" if target.kind == "vllm" else "/v1/loads"
+        with urllib.request.urlopen(target.url + path, timeout=10) as reply:
+            text = reply.read().decode()
+        if target.kind == "sglang":
+            return sum(load["num_running_reqs"] for load in json.loads(text)["loads"])
+        lines = [line for line in text.splitlines() if line.startswith("vllm:num_requests_running")]
+        return int(sum(float(line.split()[-1]) for line in lines))
+
+    return await asyncio.to_thread(ask)
+
+
+async def eventually(condition: Callable[[], Awaitable[bool]], within_s: float) -> float:
+    """Seconds until the condition held."""
+    began = time.monotonic()
+    while not await condition():
+        assert time.monotonic() - began < within_s, "it never came to hold"
+        await asyncio.sleep(0.05)
+    return time.monotonic() - began
+
+
+async def test_greedy_ids_text_and_logprobs_are_those_of_transformers(engine: Engine, oracle: Oracle) -> None:
+    for k in range(5):
+        ids, logprobs, text = oracle.greedy(oracle.prompt(k), 50)
+        leg = await leg_of(engine, LegRequest(oracle.prompt(k), 50, GREEDY))
+        assert list(leg.token_ids) == ids
+        # Cut by length inside a character, vLLM leaves the broken piece out and the others write U+FFFD.
+        assert leg.text.rstrip("\ufffd") == text.rstrip("\ufffd")
+        assert leg.logprobs == pytest.approx(logprobs, abs=LOGPROB_TOLERANCE)
+        assert leg.finish_reason == ("stop" if ids[-1] in oracle.eos_ids else "length")
+
+
+async def test_eight_legs_at_once_are_the_same_as_one_by_one(engine: Engine, oracle: Oracle) -> None:
+    expected = [oracle.greedy(oracle.prompt(k, 20 + 9 * k), 30)[0] for k in range(8)]
+    requests = [LegRequest(oracle.prompt(k, 20 + 9 * k), 30, GREEDY, logprobs=False) for k in range(8)]
+    legs = await asyncio.gather(*(leg_of(engine, request) for request in requests))
+    assert [list(leg.token_ids) for leg in legs] == expected
+    assert all(leg.logprobs == () for leg in legs)
+
+
+async def test_a_leg_stops_at_the_ask_and_its_ids_end_there(engine: Engine, oracle: Oracle) -> None:
+    prompt, expected = oracle.asking()
+    for by_id in (False, True):
+        tag = (oracle.tokenizer.token_to_id(ASK_CLOSE),) if by_id else ()
+        leg = await leg_of(engine, LegRequest(prompt, 200, GREEDY, stop=(ASK_CLOSE,), stop_token_ids=tag))
+        assert list(leg.token_ids) == expected
+        assert leg.finish_reason == "stop" and leg.text.endswith(ASK_CLOSE) and leg.text.count(ASK_CLOSE) == 1
+
+
+async def test_a_stop_string_inside_text_is_kept_and_ends_the_text(engine: Engine, oracle: Oracle) -> None:
+    prompt = oracle.prompt(2)
+    _, _, text = oracle.greedy(prompt, 40)
+    stop = next(text[k : k + 5] for k in range(10, len(text)) if "\ufffd" not in text[k : k + 5])
+    leg = await leg_of(engine, LegRequest(prompt, 40, GREEDY, stop=(stop,)))
+    assert leg.finish_reason == "stop"
+    assert leg.text == text[: text.index(stop) + len(stop)]
+
+
+async def test_resume_by_ids_reuses_the_prefix_and_changes_nothing(
+    target: Target, engine: Engine, oracle: Oracle
+) -> None:
+    prompt, asked = oracle.asking()
+    tenant = f"resume-{time.time_ns()}"
+    first = await leg_of(engine, LegRequest(prompt, 200, GREEDY, stop=(ASK_CLOSE,), tenant=tenant, session="s"))
+    context = [*prompt, *first.token_ids]
+    assert context == [*prompt, *asked]
+    resumed = [*context, *oracle.tokenizer.encode("\n<response>About 3 litres.</response>").ids]
+    expected, _, _ = oracle.greedy(resumed, 30)
+    second = await leg_of(engine, LegRequest(resumed, 30, GREEDY, tenant=tenant, session="s"))
+    assert list(second.token_ids) == expected
+    assert second.usage is not None and second.usage.prompt_tokens == len(resumed)
+    cached = second.usage.cached_tokens
+    assert cached is not None
+    grain = BLOCK if target.kind == "vllm" else 1
+    assert (len(context) - 1) // grain * grain <= cached <= len(context)
+    other = await leg_of(engine, LegRequest(resumed, 30, GREEDY, tenant=tenant + "-other"))
+    assert other.token_ids == second.token_ids
+    assert other.usage is not None and not other.usage.cached_tokens
+
+
+async def test_a_leg_cut_anywhere_goes_on_from_its_ids(engine: Engine, oracle: Oracle) -> None:
+    """What carries a half-finished leg to another engine."""
+    prompt = oracle.prompt(3)
+    whole, _, _ = oracle.greedy(prompt, 40)
+    for cut in (1, 11, 23):
+        first = await leg_of(engine, LegRequest(prompt, cut, GREEDY))
+        rest = await leg_of(engine, LegRequest([*prompt, *first.token_ids], 40 - cut, GREEDY))
+        assert [*first.token_ids, *rest.token_ids] == whole
+
+
+async def test_a_seed_repeats_and_seeds_differ(engine: Engine, oracle: Oracle) -> None:
+    def seeded(seed: int) -> LegRequest:
+        return LegRequest(oracle.prompt(4), 30, SamplingParams(temperature=1.0, top_p=0.95, top_k=50, seed=seed))
+
+    once, again, other = [await leg_of(engine, seeded(seed)) for seed in (5, 5, 6)]
+    if isinstance(engine, SglangEngine) and once.token_ids != again.token_ids:
+        pytest.skip("SGLang samples by seed only with --enable-deterministic-inference")
+    assert once.token_ids == again.token_ids != other.token_ids
+
+
+async def test_closing_the_iterator_aborts_within_a_second(target: Target, engine: Engine, oracle: Oracle) -> None:
+    leg = engine.generate(endless(oracle))
+    await anext(leg)
+
+    async def is_running() -> bool:
+        return await num_running(target, engine) >= 1
+
+    async def is_idle() -> bool:
+        return await num_running(target, engine) == 0
+
+    await eventually(is_running, 5)
+    await leg.aclose()  # type: ignore[attr-defined]
+    took = await eventually(is_idle, 5)
+    print(f"\n{engine.name}: idle {took:.2f} s after the iterator was closed")
+
+
+def endless(oracle: Oracle) -> LegRequest:
+    """A leg that runs long enough to be caught running."""
+    return LegRequest(oracle.prompt(5), 1900, SamplingParams(temperature=2.0, seed=1))
+
+
+async def test_a_prompt_beyond_the_context_is_refused_by_us_and_by_the_engine(
+    target: Target, engine: Engine, oracle: Oracle
+) -> None:
+    limit = engine.max_model_len
+    assert 2000 <= limit <= oracle.model.config.max_position_embeddings
+    with pytest.raises(ContextLengthExceeded, match=f"{limit} prompt tokens"):
+        await leg_of(engine, LegRequest([5] * limit, 1))
+    last = await leg_of(engine, LegRequest([5] * (limit - 1), 50, GREEDY))
+    assert len(last.token_ids) == 1
+    if target.kind != "local":
+        engine.max_model_len = 10**6
+        with pytest.raises(EngineRejected, match=r"context length|maximum"):
+            await leg_of(engine, LegRequest([5] * (limit + 200), 5))
+        engine.max_model_len = limit
+    assert await engine.healthy()
+
+
+async def test_bad_ids_never_reach_the_engine(engine: Engine, oracle: Oracle) -> None:
+    for bad in ([5, oracle.model.config.vocab_size], [-1], [2**40], []):
+        with pytest.raises(EngineRejected):
+            await leg_of(engine, LegRequest(bad, 5))
+    assert await engine.healthy()
+    assert len((await leg_of(engine, LegRequest([5], 5, GREEDY))).token_ids) >= 1
+
+
+async def test_the_gateways_tokenizer_is_the_engines(engine: Engine, oracle: Oracle) -> None:
+    assert await verify(engine, PromptCodec.load(oracle.directory)) == []  # type: ignore[arg-type]
+
+
+async def test_an_engine_killed_midway_is_unavailable_and_the_ids_so_far_stand(
+    target: Target, engine: Engine, oracle: Oracle
+) -> None:
+    """The last test of each target: it leaves no server behind."""
+    if target.kind != "local" and target.server is None:
+        pytest.skip("this server is not ours to kill")
+    received: list[int] = []
+    with pytest.raises(EngineUnavailable):
+        async for chunk in engine.generate(endless(oracle)):
+            received += chunk.token_ids
+            if len(received) >= 5:
+                await engine.aclose() if target.server is None else await asyncio.to_thread(target.server.kill)
+    assert len(received) >= 5
+    assert not await engine.healthy()
+    with pytest.raises(EngineUnavailable):
+        await leg_of(engine, LegRequest([5], 5))
