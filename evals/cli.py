@@ -36,7 +36,7 @@ The file then loads with
 @click.option(
     "--output", type=click.Path(dir_okay=False, path_type=Path), help="Write to this file instead of the terminal."
 )
-def problems(  # noqa: PLR0917 - click passes names
+def problems(
     count: int, mode: Mode | None, split: Split, seed: int, family: str | None, as_json: bool, output: Path | None
 ) -> None:
     """Print generated word problems.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any, Literal
 
@@ -21,7 +21,7 @@ from pir_serve.engines.base import Engine, SamplingParams
 from pir_serve.loop import Ended, RunParams, run
 from pir_serve.policy import NEVER, AskPolicy
 from pir_serve.prompt import Message, PromptCodec
-from pir_serve.settings import Settings
+from pir_serve.settings import AUTO_RESPONSE
 from pir_serve.trajectory import Author, Status, Trajectory
 
 Condition = Literal["complete", "no_ask", "interactive"]
@@ -55,7 +55,7 @@ class Player:
     engine: Engine
     codec: PromptCodec
     simulator: UserSimulator
-    sampling: SamplingParams = SamplingParams(temperature=0.0)
+    sampling: SamplingParams = field(default_factory=lambda: SamplingParams(temperature=0.0))
     max_tokens: int = 400
     """Of one leg's run; the longest solved problem is half as long."""
     max_asks: int = 6
@@ -66,7 +66,7 @@ class Player:
             policy=NEVER if condition == "no_ask" else AskPolicy(self.max_asks),
             sampling=self.sampling,
             max_tokens=self.max_tokens,
-            auto_response=Settings.auto_response,
+            auto_response=AUTO_RESPONSE,
         )
         prompt = self.codec.encode_prompt([Message("user", problem.shown)])
         trajectory = Trajectory(f"{condition}-{problem.row_id}", "policy", prompt)
@@ -85,7 +85,12 @@ class Player:
             missing -= set(said.disclosed)
             trajectory = trajectory.respond(said.text, self.codec.encode_response(said.text), by=Author.USER)
         return Outcome(
-            problem.row_id, condition, trajectory, self._is_correct(trajectory, problem), tuple(disclosed), hits,
+            problem.row_id,
+            condition,
+            trajectory,
+            self._is_correct(trajectory, problem),
+            tuple(disclosed),
+            hits,
             len(problem.hidden),
         )
 

@@ -37,7 +37,13 @@ class Share:
 
     def to_json(self) -> dict[str, float | int]:
         low, high = self.interval
-        return {"value": round(self.value, 4), "low": round(low, 4), "high": round(high, 4), "hits": self.hits, "n": self.n}
+        return {
+            "value": round(self.value, 4),
+            "low": round(low, 4),
+            "high": round(high, 4),
+            "hits": self.hits,
+            "n": self.n,
+        }
 
     def __str__(self) -> str:
         low, high = self.interval

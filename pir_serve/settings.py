@@ -22,6 +22,7 @@ from typing import Any, Literal
 from pir_serve.errors import ConfigError
 
 BUILTIN_MODEL = Path(__file__).parent / "builtin" / "pir-tiny"
+AUTO_RESPONSE = "No user is available. Use your best judgment: take the most likely reading and go on."
 EngineKind = Literal["local", "vllm", "sglang"]
 _PREFIX = "PIR_"
 
@@ -77,7 +78,7 @@ class Settings:
     max_asks: int = 16
     """Loop guard: asks of one trajectory, answered by whom ever, before it ends as incomplete. The paper's runs stay
     below 10."""
-    auto_response: str = "No user is available. Use your best judgment: take the most likely reading and go on."
+    auto_response: str = AUTO_RESPONSE
     """What answers an ask where asking is not allowed."""
     strict_resume: bool = False
     """Whether a session id that is gone is refused (400) instead of rebuilt from the visible text."""
@@ -168,6 +169,8 @@ class Settings:
                 f"the tokenizer of {self.model} is needed here to build exact prompts, but {self.model!r} is no "
                 "folder on this machine: pass --tokenizer DIR with the model's tokenizer.json and chat template"
             )
+        if found == BUILTIN_MODEL and not found.is_dir():
+            raise ConfigError(f"the built-in model is missing from {found}: reinstall, or let `pir train tiny` make it")
         if not (found / "tokenizer.json").is_file():
             raise ConfigError(f"{found} has no tokenizer.json; pass --tokenizer with a folder that has one")
         return found

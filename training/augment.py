@@ -17,9 +17,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from evals.problems import Problem, question
-from evals.simulator import PERSONAS, Exchange, Intent, RuleSimulator
-from pir_serve.settings import Settings
+from evals.problems import Fact, Problem, question
+from evals.simulator import PERSONAS, Exchange, Intent, Persona, RuleSimulator
+from pir_serve.settings import AUTO_RESPONSE
 from pir_serve.trajectory import Author
 from training.chat import Part, answer, ask, prompt, response
 from training.corpus import visible_answer
@@ -106,9 +106,11 @@ def asking_rows(traces: Sequence[Trace], at_least: float, recipe: Recipe, report
 class _Row:
     """Writes one row: the true reasoning, with asks before the chosen facts."""
 
-    def __init__(self, problem: Problem, chosen: list[str], recipe: Recipe, rng: random.Random, before: list[str]) -> None:
+    def __init__(
+        self, problem: Problem, chosen: list[str], recipe: Recipe, rng: random.Random, before: list[str]
+    ) -> None:
         self.problem, self.rng, self.recipe = problem, rng, recipe
-        persona = "clean" if rng.random() < recipe.clean else rng.choice(TRAINED_PERSONAS)
+        persona: Persona = "clean" if rng.random() < recipe.clean else rng.choice(TRAINED_PERSONAS)
         self.simulator = RuleSimulator(persona=persona, seed=rng.randrange(1 << 30))
         self.intent = Intent.of(problem)
         self.history: list[Exchange] = []
@@ -138,12 +140,12 @@ class _Row:
             self._written += step.text + "\n"
         self._own.append(Part(Author.MODEL, self._written + answer(self.problem.gold)))
 
-    def _ask_until_told(self, fact: Any, unanswered: bool) -> None:
+    def _ask_until_told(self, fact: Fact, unanswered: bool) -> None:
         for _ in range(self.recipe.max_repeats):
             if fact.id in self.known or self.silenced:
                 return
             text = question(fact, self.rng)
-            said = Settings.auto_response if unanswered else self._respond(text)
+            said = AUTO_RESPONSE if unanswered else self._respond(text)
             self.silenced = unanswered
             self.asked.append(fact.id)
             self._own += [Part(Author.MODEL, self._written + ask(text)), response(said)]

@@ -82,7 +82,7 @@ def card(config: Any, stages: Mapping[str, Mapping[str, Any]], versions: Mapping
         rows=augmentation["rows"],
         asks=augmentation["asks"],
         right=augmentation["right_fact"],
-        rejected=", ".join(f"{count} as \"{reason}\"" for reason, count in augmentation["rejected"].items()),
+        rejected=", ".join(f'{count} as "{reason}"' for reason, count in augmentation["rejected"].items()),
         auroc_validation=asking["entropy_validation"]["auroc"],
         auroc_sampled=asking["entropy_validation_sampled"]["auroc"],
     )
@@ -91,7 +91,10 @@ def card(config: Any, stages: Mapping[str, Mapping[str, Any]], versions: Mapping
 
 
 def _conditions(evaluation: Mapping[str, Any]) -> list[str]:
-    lines = ["| split | condition | accuracy | asked | turns | asks that hit a gap | own tokens |", "|---|---|---|---|---|---|---|"]
+    lines = [
+        "| split | condition | accuracy | asked | turns | asks that hit a gap | own tokens |",
+        "|---|---|---|---|---|---|---|",
+    ]
     groups = [("passive base", evaluation["base"]), ("pir-tiny", evaluation["model"])]
     for who, splits in groups:
         for split, conditions in splits.items():
@@ -103,7 +106,9 @@ def _conditions(evaluation: Mapping[str, Any]) -> list[str]:
 
 
 def _personas(personas: Mapping[str, Any]) -> list[str]:
-    lines = ["| user persona (held-out numbers, asking) | accuracy | asked | turns | asks that hit a gap | own tokens |"]
+    lines = [
+        "| user persona (held-out numbers, asking) | accuracy | asked | turns | asks that hit a gap | own tokens |"
+    ]
     lines.append("|---|---|---|---|---|---|")
     lines += [f"| {name} | {' | '.join(_figures(f['interactive']))} |" for name, f in personas.items()]
     return lines

@@ -25,14 +25,22 @@ def train() -> None:
 
 @train.command()
 @click.option(
-    "--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), default=CONFIGS / "tiny.yaml",
-    show_default="training/configs/tiny.yaml", help="Settings of every stage.",
+    "--config",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    default=CONFIGS / "tiny.yaml",
+    show_default="training/configs/tiny.yaml",
+    help="Settings of every stage.",
 )
 @click.option(
-    "--output", type=click.Path(file_okay=False, path_type=Path), default=Path("out/tiny"), show_default=True,
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("out/tiny"),
+    show_default=True,
     help="Folder for all stages; run again with the same folder to go on after an interruption.",
 )
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting, e.g. base.steps=2000.")
+@click.option(
+    "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting, e.g. base.steps=2000."
+)
 @click.option("--check", is_flag=True, help="Exit 1 unless the model learned what a miniature run must learn.")
 @click.option("--install", is_flag=True, help="Copy the result over the built-in model of this checkout.")
 def tiny(config: Path, output: Path, overrides: tuple[str, ...], check: bool, install: bool) -> None:

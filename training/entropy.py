@@ -125,6 +125,10 @@ def find_gaps(traces: Sequence[Trace], at_least: float) -> dict[str, float | int
         "precision": round(sum(chosen) / max(1, len(chosen)), 4),
         "recall": round(sum(chosen) / max(1, sum(labels)), 4),
         "top1": round(sum(t.gaps[k] for t, k in zip(with_gap, top, strict=True)) / max(1, len(with_gap)), 4),
-        "mean_gap": round(sum(s for s, y in zip(scores, labels, strict=True) if y) / max(1, sum(labels)), 4),
-        "mean_other": round(sum(s for s, y in zip(scores, labels, strict=True) if not y) / max(1, len(labels) - sum(labels)), 4),
+        "mean_gap": _mean([s for s, y in zip(scores, labels, strict=True) if y]),
+        "mean_other": _mean([s for s, y in zip(scores, labels, strict=True) if not y]),
     }
+
+
+def _mean(values: list[float]) -> float:
+    return round(sum(values) / max(1, len(values)), 4)

@@ -97,7 +97,8 @@ def examples() -> list[dict[str, Any]]:
     for problem in generate("heldout_numbers", 400, 77, mode="incomplete"):
         if len(problem.hidden) == 1 and len(problem.shown) < 160 and problem.family not in chosen:
             fact = problem.hidden[0]
-            chosen[problem.family] = {"problem": problem.shown, "missing": fact.text, "gold": problem.gold, "full": problem.full}
+            example = {"problem": problem.shown, "missing": fact.text, "gold": problem.gold, "full": problem.full}
+            chosen[problem.family] = example
     return list(chosen.values())[:EXAMPLES]
 
 

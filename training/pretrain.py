@@ -151,15 +151,16 @@ def _worker(  # the body of one process: kept whole, since its state is saved an
     model = new_model(size, tokenizer, config.seed)
     opts = optimizers(model, config)
     state_file = directory / f"state-{rank}.pt"
-    step = 0
+    step = seen = 0
+    cpu_before = 0.0
     if state_file.exists():
         state = torch.load(state_file, weights_only=True)
         model.load_state_dict(state["model"])
         for opt, saved in zip(opts, state["optimizers"], strict=True):
             opt.load_state_dict(saved)
-        step = state["step"]
+        step, seen, cpu_before = state["step"], state["seen"], state["cpu_s"]
     stream = batches(tokenizer, examples, config, rank, skip=step)
-    pad, saved_at, seen, recent = tokenizer.token_to_id(PAD), time.monotonic(), 0, 0.0
+    pad, saved_at, recent = int(tokenizer.token_to_id(PAD) or 0), time.monotonic(), 0.0
     base_lrs = [config.lr_matrices, config.lr_rest]
     while step < config.steps:
         batch = next(stream)
@@ -167,7 +168,7 @@ def _worker(  # the body of one process: kept whole, since its state is saved an
         for opt, base in zip(opts, base_lrs, strict=True):
             opt.zero_grad()
             opt.param_groups[0]["lr"] = base * lr_factor(step, config)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for opt in opts:
             opt.step()
@@ -181,10 +182,10 @@ def _worker(  # the body of one process: kept whole, since its state is saved an
             if world > 1:
                 dist.broadcast(due, 0)
             if due:
-                _save(state_file, model, opts, step)
+                _save(state_file, model, opts, {"step": step, "seen": seen, "cpu_s": cpu_before + time.process_time()})
                 saved_at = time.monotonic()
         if rank == 0 and step % 20 == 0:
-            _report(directory, step, config.steps, recent, seen * world)
+            _report(directory, step, config.steps, recent, seen * world, cpu_before + time.process_time())
     if rank == 0:
         model.save_pretrained(directory)
     if world > 1:
@@ -192,15 +193,15 @@ def _worker(  # the body of one process: kept whole, since its state is saved an
         dist.destroy_process_group()
 
 
-def _save(file: Path, model: LlamaForCausalLM, opts: list[torch.optim.Optimizer], step: int) -> None:
-    state: dict[str, Any] = {"model": model.state_dict(), "optimizers": [o.state_dict() for o in opts], "step": step}
+def _save(file: Path, model: LlamaForCausalLM, opts: list[torch.optim.Optimizer], progress: dict[str, Any]) -> None:
+    state: dict[str, Any] = {"model": model.state_dict(), "optimizers": [o.state_dict() for o in opts], **progress}
     temporary = file.with_suffix(".tmp")
     torch.save(state, temporary)
     temporary.replace(file)
 
 
-def _report(directory: Path, step: int, steps: int, loss: float, tokens: int) -> None:
-    line = {"step": step, "loss": round(loss, 4), "tokens": tokens, "cpu_s": round(time.process_time(), 1)}
+def _report(directory: Path, step: int, steps: int, loss: float, tokens: int, cpu_s: float) -> None:
+    line = {"step": step, "loss": round(loss, 4), "tokens": tokens, "cpu_s": round(cpu_s, 1)}
     with (directory / "log.jsonl").open("a") as log:
         log.write(json.dumps(line) + "\n")
     if step % 100 == 0 or step == steps:

@@ -23,18 +23,17 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from tokenizers import Tokenizer
 
-from evals.paired import CONDITIONS, Player, play_all, summary
-from evals.problems import question
-from evals.simulator import PERSONAS, RuleSimulator
+from evals.paired import CONDITIONS, Condition, Player, play_all, summary
+from evals.problems import Split, question
+from evals.simulator import PERSONAS, Persona, RuleSimulator
 from pir_serve.engines.base import Engine
 from pir_serve.engines.local import LocalEngine
 from pir_serve.errors import ConfigError
 from pir_serve.prompt import PromptCodec
+from pir_serve.settings import BUILTIN_MODEL
 from training import corpus
 from training.augment import Recipe, Report, asking_rows
-from training.chat import Part
 from training.entropy import Trace, find_gaps, score_all, threshold
 from training.pretrain import ModelSize, PretrainConfig, pretrain
 from training.tokenizer import save_tokenizer, train_tokenizer
@@ -45,8 +44,8 @@ class EvaluationConfig:
     pairs: int = 1000
     """Problems of each test split, each played complete and incomplete."""
     persona_pairs: int = 300
-    splits: tuple[str, ...] = ("heldout_numbers", "heldout_templates", "heldout_families")
-    personas: tuple[str, ...] = ()
+    splits: tuple[Split, ...] = ("heldout_numbers", "heldout_templates", "heldout_families")
+    personas: tuple[Persona, ...] = ()
     """Beside the clean user, on the first split's incomplete problems. Empty: all of them."""
     seed: int = 11
 
@@ -85,7 +84,8 @@ def load_config(path: Path, overrides: tuple[str, ...] = ()) -> TinyConfig:
         for section in sections:
             place = place.setdefault(section, {})
         place[last] = yaml.safe_load(value)
-    return _build(TinyConfig, data, str(path))
+    config: TinyConfig = _build(TinyConfig, data, str(path))
+    return config
 
 
 def _build(cls: type[Any], data: Any, where: str) -> Any:
@@ -95,10 +95,16 @@ def _build(cls: type[Any], data: Any, where: str) -> Any:
     if unknown := set(data) - set(known):
         raise ConfigError(f"{where}: unknown key {sorted(unknown)[0]!r}; known: {', '.join(known)}")
     sections: dict[str, type[Any]] = {
-        "size": ModelSize, "base": PretrainConfig, "mixture": corpus.Mixture, "asking": Recipe,
+        "size": ModelSize,
+        "base": PretrainConfig,
+        "mixture": corpus.Mixture,
+        "asking": Recipe,
         "evaluation": EvaluationConfig,
     }
-    values = {k: _build(sections[k], v, f"{where}: {k}") if k in sections and cls is TinyConfig else v for k, v in data.items()}
+    values = {
+        k: _build(sections[k], v, f"{where}: {k}") if k in sections and cls is TinyConfig else v
+        for k, v in data.items()
+    }
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
     return cls(**values)
 
@@ -125,7 +131,8 @@ class Chain:
         figures |= {"settings": digest, "wall_s": round(time.monotonic() - wall, 1)}
         file.write_text(json.dumps(figures, indent=2) + "\n")
         shown = {k: v for k, v in figures.items() if not isinstance(v, dict)}
-        print(f"{name}: done in {figures['wall_s']} s ({time.process_time() - cpu:.0f} CPU-s in this process)  {shown}", flush=True)
+        spent = f"{figures['wall_s']} s ({time.process_time() - cpu:.0f} CPU-s in this process)"
+        print(f"{name}: done in {spent}  {shown}", flush=True)
         return figures
 
     def run(self) -> Path:
@@ -140,7 +147,9 @@ class Chain:
         self.stage("asking", trace_settings, lambda: asyncio.run(self._asking()))
         sft_settings = [*trace_settings, c.sft]
         self.stage("sft", sft_settings, self._sft)
-        self.stage("evaluation", [*sft_settings, dataclasses.asdict(c.evaluation)], lambda: asyncio.run(self._evaluation()))
+        self.stage(
+            "evaluation", [*sft_settings, dataclasses.asdict(c.evaluation)], lambda: asyncio.run(self._evaluation())
+        )
         return export(self.out, c)
 
     def _tokenizer(self) -> dict[str, Any]:
@@ -193,7 +202,12 @@ class Chain:
 
     def _sft(self) -> dict[str, Any]:
         sft_out = self.out / "sft"
-        arguments = {"model": self.out / "base", "rows": self.out / "asking.jsonl", "output_dir": sft_out, **self.config.sft}
+        arguments = {
+            "model": self.out / "base",
+            "rows": self.out / "asking.jsonl",
+            "output_dir": sft_out,
+            **self.config.sft,
+        }
         command = [sys.executable, "-m"]
         if self.config.sft_processes > 1:
             command += ["torch.distributed.run", "--standalone", f"--nproc_per_node={self.config.sft_processes}", "-m"]
@@ -209,7 +223,8 @@ class Chain:
         async with running(self.out / "base") as engine:
             figures["base"][e.splits[0]] = await self._conditions(engine, e.splits[0], e.pairs, ("complete", "no_ask"))
         async with running(self.out / "sft") as engine:
-            for split in ("validation", *e.splits):
+            splits: tuple[Split, ...] = ("validation", *e.splits)
+            for split in splits:
                 figures["model"][split] = await self._conditions(engine, split, e.pairs, CONDITIONS)
             for persona in e.personas or PERSONAS:
                 figures["personas"][persona] = await self._conditions(
@@ -218,11 +233,12 @@ class Chain:
         return figures
 
     async def _conditions(
-        self, engine: Engine, split: str, pairs: int, conditions: tuple[Any, ...], persona: str = "clean"
+        self, engine: Engine, split: Split, pairs: int, conditions: tuple[Condition, ...], persona: Persona = "clean"
     ) -> dict[str, Any]:
-        player = Player(engine, PromptCodec.load(self.out / "sft"), RuleSimulator(persona=persona, seed=self.config.evaluation.seed))
+        user = RuleSimulator(persona=persona, seed=self.config.evaluation.seed)
+        player = Player(engine, PromptCodec.load(self.out / "sft"), user)
         rows = list(corpus.generate_pairs(split, pairs, self.config.evaluation.seed))
-        figures = {}
+        figures: dict[str, Any] = {}
         for condition in conditions:
             problems = [complete if condition == "complete" else incomplete for complete, incomplete in rows]
             figures[condition] = summary(await play_all(player, problems, condition))
@@ -246,7 +262,7 @@ def base_examples(mixture: corpus.Mixture, seed: int, n: int) -> Any:
     return examples
 
 
-class running:  # noqa: N801  (reads as what it does: `async with running(folder) as engine`)
+class running:
     """A local engine for the length of a block."""
 
     def __init__(self, folder: Path) -> None:
@@ -260,4 +276,30 @@ class running:  # noqa: N801  (reads as what it does: `async with running(folder
         await self._engine.aclose()
 
 
-__all__ = ["Chain", "Part", "TinyConfig", "Tokenizer", "load_config"]
+MUST_LEARN: dict[str, Callable[[dict[str, Any]], bool]] = {
+    "step entropy finds the gaps": lambda r: r["asking"]["entropy_validation"]["auroc"] > 0.75,
+    "the loss of the base fell": lambda r: r["base"]["loss"] < 2.5,
+    "the model asks when a fact is missing": lambda r: _asked(r, "interactive") > 0.5,
+    "and more often than when none is": lambda r: _asked(r, "interactive") > _asked(r, "complete") + 0.1,
+}
+"""What a miniature run shows reliably; accuracy needs the full one."""
+
+
+def _asked(results: dict[str, Any], condition: str) -> float:
+    share: float = results["evaluation"]["model"]["validation"][condition]["asked"]["value"]
+    return share
+
+
+def check(out: Path) -> None:
+    """Raises: ConfigError, naming what a run did not learn."""
+    results = {name: json.loads((out / f"{name}.json").read_text()) for name in ("base", "asking", "evaluation")}
+    failed = [claim for claim, holds in MUST_LEARN.items() if not holds(results)]
+    print("\n".join(f"{'FAILED' if claim in failed else 'ok':>6}  {claim}" for claim in MUST_LEARN))
+    if failed:
+        raise ConfigError(f"the run did not learn: {'; '.join(failed)}")
+
+
+def install(checkpoint: Path) -> Path:
+    """Copy a finished checkpoint over the built-in model of this checkout."""
+    shutil.copytree(checkpoint, BUILTIN_MODEL, dirs_exist_ok=True)
+    return BUILTIN_MODEL

@@ -160,7 +160,7 @@ class Builder:
         self.steps.append(step)
         return step
 
-    def goal(  # noqa: PLR0917 - reads as a sentence: a, operator, b, what it is
+    def goal(
         self, a: Operand, operator: Operator, b: Operand, target: str, unit: str, questions: str
     ) -> None:
         """The last operation, whose result is asked for: in the words of `questions`, or by naming the target."""
