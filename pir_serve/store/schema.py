@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,7 +41,7 @@ def connect(path: str, *, busy_timeout_s: float, read_only: bool = False) -> Dat
     return db
 
 
-def prepare(db: Database, path: str, *, busy_timeout_s: float) -> None:
+def prepare(db: Database, path: str) -> None:
     """Create or migrate the tables and switch to WAL; several processes may do so at once.
 
     Raises:
@@ -51,7 +50,7 @@ def prepare(db: Database, path: str, *, busy_timeout_s: float) -> None:
         sqlite3.Error: locked for longer than the timeout, damaged, not a database.
     """
     _check_ours(db, path)
-    _enable_wal(db, path, busy_timeout_s)
+    _enable_wal(db, path)
     with transaction(db):
         version = _check_ours(db, path)
         for step in MIGRATIONS[version:]:
@@ -85,20 +84,9 @@ def _check_ours(db: Database, path: str) -> int:
     return version
 
 
-def _enable_wal(db: Database, path: str, busy_timeout_s: float) -> None:
-    if path == MEMORY:
-        return
-    deadline = time.monotonic() + busy_timeout_s
-    while True:
-        try:
-            mode = db.execute("PRAGMA journal_mode=WAL").fetchone()[0]
-            break
-        except sqlite3.OperationalError as error:
-            # SQLite does not wait for its own timeout when two connections switch at once.
-            if "locked" not in str(error) or time.monotonic() > deadline:
-                raise
-            time.sleep(0.02)
-    if mode != "wal":
+def _enable_wal(db: Database, path: str) -> None:
+    db.enable_wal()
+    if path != MEMORY and db.journal_mode != "wal":
         raise StoreError(f"{path} cannot be used: its file system does not support SQLite's WAL (a network share?)")
 
 

@@ -175,7 +175,7 @@ class SqliteStore:
         db = connect(self._path, busy_timeout_s=self._busy_timeout_s, read_only=read_only)
         try:
             if not read_only:
-                prepare(db, self._path, busy_timeout_s=self._busy_timeout_s)
+                prepare(db, self._path)
         except BaseException:
             db.close()
             raise
