@@ -9,7 +9,7 @@ from pir_serve.engines.base import Engine
 from pir_serve.errors import ConfigError
 from pir_serve.presets import Preset, find_preset
 from pir_serve.prompt import PromptCodec
-from pir_serve.settings import BUILTIN_MODEL, Settings
+from pir_serve.settings import Settings
 from pir_serve.store.base import Store
 from pir_serve.store.sealed import load_or_create_secret
 from pir_serve.store.sqlite import SqliteStore
@@ -57,10 +57,6 @@ def _local_engine(settings: Settings) -> Engine:
             "download the model there first, or serve it with vLLM and --engine vllm"
         )
     if not (settings.model_dir / "config.json").is_file():
-        if settings.model_dir == BUILTIN_MODEL:
-            raise ConfigError(
-                f"the built-in model is missing from {BUILTIN_MODEL}; reinstall, or `pir train tiny` makes it"
-            )
         raise ConfigError(f"{settings.model_dir} holds no model: it has no config.json")
     try:
         from pir_serve.engines.local import LocalEngine

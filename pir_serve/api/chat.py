@@ -19,7 +19,7 @@ from pir_serve.api.gateway import Gateway, json_reply, read_body, request_id
 from pir_serve.api.pump import ClientGone, Pump
 from pir_serve.api.request import parse
 from pir_serve.api.turn import Suspended, Turn, prepare, suspend
-from pir_serve.errors import PirError
+from pir_serve.errors import EngineUnavailable, PirError
 from pir_serve.loop import AnswerDelta, Ended, LoopEvent, ReasoningDelta, StepScored, run
 from pir_serve.trajectory import Status
 
@@ -143,7 +143,10 @@ class _StreamedReply(_Reply):
                     while events is not None:
                         await _write(send, await self._chunks(events) if events else reply.KEEPALIVE)
                         events = await pump.take(keepalive_s)
-                except (ClientGone, asyncio.CancelledError):
+                except ClientGone:
+                    raise
+                except asyncio.CancelledError:  # the server stops, and has waited long enough
+                    await _write(send, self._failed(EngineUnavailable("the gateway is stopping; try again")))
                     raise
                 except Exception as error:  # the edge of a request
                     await _write(send, self._failed(error))

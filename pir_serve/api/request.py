@@ -60,7 +60,9 @@ class PirOptions(BaseModel):
     """The client's own id of the chat: narrows the search for a suspension."""
 
 
-class _Body(BaseModel):
+class ChatBody(BaseModel):
+    """The fields of a request that we know. Wrong types are errors, as at OpenAI."""
+
     model_config = _STRICT
     model: str = Field(min_length=1, max_length=512)
     messages: list[_Message] = Field(min_length=1, max_length=10_000)
@@ -133,7 +135,7 @@ def parse(raw: bytes) -> ChatRequest:
     if not isinstance(data, dict):
         raise RequestError("the body must be a JSON object")
     try:
-        body = _Body.model_validate(data)
+        body = ChatBody.model_validate(data)
     except ValidationError as error:
         raise _wrong_field(error) from None
     _refuse_unsupported(body)
@@ -201,7 +203,7 @@ def _sealed_states(messages: list[_Message]) -> tuple[str, ...]:
     return tuple(found[:_MAX_SEALED])
 
 
-def _options(body: _Body) -> dict[str, Any]:
+def _options(body: ChatBody) -> dict[str, Any]:
     stop = [body.stop] if isinstance(body.stop, str) else body.stop
     if stop and (len(stop) > 4 or not all(stop)):
         raise RequestError("stop takes at most 4 strings, none of them empty", param="stop")
@@ -218,7 +220,7 @@ def _options(body: _Body) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def _refuse_unsupported(body: _Body) -> None:
+def _refuse_unsupported(body: ChatBody) -> None:
     if body.n is not None and body.n > 1:
         raise Unsupported("n must be 1: a reply may be a question, and only one can be answered", param="n")
     if body.logprobs or body.top_logprobs:

@@ -98,8 +98,8 @@ async def _secret(settings: Settings) -> tuple[bytes, str]:
 
 async def _store(settings: Settings) -> tuple[bool, str]:
     store = build_store(settings)
-    await store.start()
     try:
+        await store.start()
         count = await store.count()
     finally:
         await store.aclose()
@@ -132,8 +132,8 @@ async def _engine(settings: Settings, codec: PromptCodec) -> tuple[bool, str]:
     """It starts, and continues a prompt of ours by a few tokens."""
     engine = build_engine(settings)
     began = time.perf_counter()
-    await engine.start()
     try:
+        await engine.start()
         ids = [i for s in codec.encode_prompt([Message("user", "What is 2 + 3?")]) for i in s.token_ids]
         greedy = SamplingParams(temperature=0.0)
         request = LegRequest(prompt_ids=ids, max_tokens=8, sampling=greedy, request_id="doctor", session="doctor")

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import os
-import signal
-import socket
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
-import uvicorn
 
-from pir_serve.api.app import create_app
 from pir_serve.api.build import build_gateway
 from pir_serve.api.gateway import Gateway
-from pir_serve.errors import ConfigError
+from pir_serve.api.server import run, set_up_logging
 from pir_serve.settings import BUILTIN_MODEL, Settings
 
 PUBLISHED = "Proactive-Interactive-R1/Proactive-Interactive-R1-Math-7B"
@@ -57,81 +50,10 @@ def serve(**flags: Any) -> None:
       pir serve --engine vllm --engine-url http://127.0.0.1:8001 --model NAME --tokenizer FOLDER
     """
     settings = Settings.from_env(os.environ, **flags)
-    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    set_up_logging(settings.log_level)
     gateway = build_gateway(settings)
-    listener = _listen(settings)
-    try:
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_serve(gateway, listener))
-    except asyncio.CancelledError:
-        pass  # told to stop before it had started
-    finally:
-        listener.close()
-
-
-async def _serve(gateway: Gateway, listener: socket.socket) -> None:
-    settings = gateway.settings
-    server = _Server(
-        uvicorn.Config(
-            create_app(gateway, manage=False),
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=max(1, round(settings.shutdown_s)),
-        )
-    )
-    loop, this = asyncio.get_running_loop(), asyncio.current_task()
-    assert this is not None
-
-    def stop() -> None:
-        if not server.started:
-            this.cancel()
-        server.force_exit = server.should_exit
-        server.should_exit = True
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop)
-    async with gateway.running():
-        click.echo(welcome(gateway, listener.getsockname()[1]))
-        await server.serve(sockets=[listener])
+    run(gateway, lambda port: click.echo(welcome(gateway, port)))
     click.echo("stopped")
-
-
-class _Server(uvicorn.Server):
-    """Leaves the signals to us: uvicorn would raise them again at the end and so skip the closing of store and
-    engine."""
-
-    @contextmanager
-    def capture_signals(self) -> Any:
-        yield
-
-
-def _listen(settings: Settings) -> socket.socket:
-    """Raises: ConfigError: the port is taken, or not ours to take."""
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((settings.host, settings.port))
-        listener.listen(2048)
-    except OSError as error:
-        listener.close()
-        raise ConfigError(
-            f"cannot listen on {settings.host}:{settings.port}: {error.strerror}; is another gateway running? "
-            "Choose another port with --port (0 picks a free one)"
-        ) from None
-    listener.setblocking(False)
-    return listener
-
-
-def _loop_factory() -> Any:
-    try:
-        import uvloop
-    except ModuleNotFoundError:
-        return None
-    return uvloop.new_event_loop
 
 
 def welcome(gateway: Gateway, port: int) -> str:

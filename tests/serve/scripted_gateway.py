@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
-import uvicorn
-
-from pir_serve.api.app import create_app
 from pir_serve.api.build import build_secret
 from pir_serve.api.gateway import Gateway, ServedModel
+from pir_serve.api.server import run, set_up_logging
 from pir_serve.engines.base import LegRequest
 from pir_serve.prompt import PromptCodec
 from pir_serve.settings import Settings
@@ -19,11 +18,10 @@ from tests.serve.brains import curious
 
 
 def main(port: int, tokenizer: Path, store: Path, record: Path) -> None:
-    settings = Settings(store=store, tokenizer=tokenizer)
-    engine = _Recording(tokenizer, record)
-    model = ServedModel("scripted", engine, PromptCodec.load(tokenizer))
-    gateway = Gateway(settings, [model], SqliteStore(settings.store_path), build_secret(settings))
-    uvicorn.run(create_app(gateway), port=port, log_level="warning", access_log=False)
+    settings = Settings(port=port, store=store, tokenizer=tokenizer, shutdown_s=1)
+    set_up_logging("info")
+    model = ServedModel("scripted", _Recording(tokenizer, record), PromptCodec.load(tokenizer))
+    run(Gateway(settings, [model], SqliteStore(settings.store_path), build_secret(settings)))
 
 
 class _Recording(ScriptedEngine):
@@ -36,7 +34,8 @@ class _Recording(ScriptedEngine):
     def _line(self, request: LegRequest) -> Line:
         with self._record.open("a") as file:
             file.write(f"{request.prompt_ids}\n")
-        return super()._line(request)
+        line = super()._line(request)
+        return replace(line, delay_s=0.7) if "slowly" in self.prompt_text() else line
 
 
 if __name__ == "__main__":

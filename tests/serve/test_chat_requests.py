@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pir_serve.api.request import ChatBody
 from tests.serve.brains import PROBLEM, QUESTION, curious, sure
 from tests.serve.conftest import Desk, in_process
 
@@ -205,33 +206,7 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
     max_leaves=12,
 )
-FIELDS = [
-    "model",
-    "messages",
-    "stream",
-    "stream_options",
-    "max_tokens",
-    "max_completion_tokens",
-    "temperature",
-    "top_p",
-    "top_k",
-    "frequency_penalty",
-    "presence_penalty",
-    "seed",
-    "stop",
-    "n",
-    "logprobs",
-    "top_logprobs",
-    "logit_bias",
-    "tools",
-    "tool_choice",
-    "functions",
-    "response_format",
-    "modalities",
-    "user",
-    "metadata",
-    "pir",
-]
+FIELDS = sorted(ChatBody.model_fields)
 TEXTS = st.text(max_size=30) | st.sampled_from(
     [
         QUESTION,

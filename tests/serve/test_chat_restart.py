@@ -25,10 +25,11 @@ def gateway_process(*arguments: Path) -> Iterator[tuple[str, subprocess.Popen[by
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "tests.serve.scripted_gateway", str(port), *map(str, arguments)]
-    process = subprocess.Popen(command, cwd=Path(__file__).parents[2])
+    with (arguments[-1].parent / "stderr").open("ab") as stderr:
+        process = subprocess.Popen(command, cwd=Path(__file__).parents[2], stderr=stderr)
     url = f"http://127.0.0.1:{port}"
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 100
         while True:
             assert process.poll() is None and time.monotonic() < deadline, "the gateway did not start"
             try:
@@ -64,3 +65,20 @@ def test_kill_9_between_question_and_answer_loses_nothing(tokenizer_dir: Path, t
         assert final.json()["choices"][0]["message"]["content"] == "Six pens at 4 dollars each."
     first, resumed, again = (json.loads(line) for line in (tmp_path / "prompts").read_text().splitlines())
     assert resumed[: len(first)] == first and resumed == again
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_told_to_stop_it_ends_cleanly_even_while_it_streams(
+    tokenizer_dir: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    with gateway_process(tokenizer_dir, tmp_path / "pir.db", tmp_path / "prompts") as (url, process):
+        messages = [{"role": "user", "content": f"{PROBLEM} Think slowly."}]
+        body = {"model": "scripted", "messages": messages, "stream": True}
+        with httpx.stream("POST", f"{url}/v1/chat/completions", json=body) as reply:
+            lines = reply.iter_lines()
+            next(line for line in lines if "reasoning_content" in line)
+            process.send_signal(number)
+            rest = list(lines)
+        assert "the gateway is stopping" in rest[-2]
+        assert process.wait(15) == 0
+    assert "Traceback" not in (tmp_path / "stderr").read_text()
