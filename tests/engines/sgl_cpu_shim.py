@@ -51,4 +51,4 @@ class _Finder:
         pass
 
 
-sys.meta_path.insert(0, _Finder())  # type: ignore[arg-type]
+sys.meta_path.insert(0, _Finder())
