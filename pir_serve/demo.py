@@ -55,7 +55,9 @@ class Gateway:
         deadline = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
-                raise DemoFailed(f"the gateway ended at start with exit code {self.process.returncode}; try `pir doctor`")
+                raise DemoFailed(
+                    f"the gateway ended at start with exit code {self.process.returncode}; try `pir doctor`"
+                )
             with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.url}/ready", timeout=2):
                 return
             time.sleep(0.1)
