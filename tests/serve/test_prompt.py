@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from pir_serve.errors import EngineProtocolError, RequestError
 from pir_serve.presets import GENERIC, Preset
@@ -336,6 +336,20 @@ def test_bytes_that_make_no_character_do_not_shift_the_cut(codecs: dict[str, Pro
     ids = half + codec.encode_model("x<asking>a</asking>").token_ids
     leg = Segment(Author.MODEL, "x<asking>a</asking>", ids)  # an engine that leaves broken bytes out
     assert codec.close_ask(leg, len(leg.text)).token_ids == ids
+
+
+def test_an_ask_may_end_in_a_token_that_begins_the_next_character(tmp_path: Path) -> None:
+    alphabet = {c: k for k, c in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+    tokenizer = Tokenizer(models.BPE({**alphabet, ">Ã": 256}, [(">", "Ã")]))  # ">" and the first byte of "é"
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens(list(LLAMA3.special))
+    codec = PromptCodec.load(write_folder(tmp_path, LLAMA3, tokenizer), preset=BARE)
+    leg = _leg(codec, "<asking>a</asking>é")
+    assert leg.token_ids[-2] == 256
+    closed = codec.close_ask(leg, len("<asking>a</asking>"))
+    assert closed.token_ids == (*leg.token_ids[:-2], alphabet[">"])
+    assert closed.text == codec.decode(closed.token_ids) == "<asking>a</asking>"
 
 
 def test_ids_that_do_not_spell_the_text_are_the_engines_fault(codecs: dict[str, PromptCodec]) -> None:
