@@ -25,6 +25,8 @@ from pir_serve.trajectory import Status
 
 logger = logging.getLogger(__name__)
 
+STOPPING = EngineUnavailable("the gateway is stopping; try again")
+
 
 async def chat_completions(request: Request) -> ASGIApp:
     gateway: Gateway = request.app.state.gateway
@@ -80,6 +82,8 @@ class _WholeReply(_Reply):
         except ClientGone:
             logger.info("%s: the client has gone", self.turn.params.request_id)
             return
+        except asyncio.CancelledError:
+            response = json_reply(STOPPING.body(), status=STOPPING.status, headers=self.headers_out())
         await response(scope, receive, send)
 
     async def _collect(self, pump: Pump[LoopEvent]) -> HttpResponse:
@@ -145,13 +149,16 @@ class _StreamedReply(_Reply):
                         events = await pump.take(keepalive_s)
                 except ClientGone:
                     raise
-                except asyncio.CancelledError:  # the server stops, and has waited long enough
-                    await _write(send, self._failed(EngineUnavailable("the gateway is stopping; try again")))
-                    raise
+                except asyncio.CancelledError:  # the server stops and has waited long enough; it logs what we raise
+                    await _write(send, self._failed(STOPPING))
                 except Exception as error:  # the edge of a request
                     await _write(send, self._failed(error))
         except ClientGone:
             logger.info("%s: the client has gone", self.turn.params.request_id)
+            return
+        except asyncio.CancelledError:  # as above, before anything has come
+            response = json_reply(STOPPING.body(), status=STOPPING.status, headers=self.headers_out())
+            await response(scope, receive, send)
             return
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 

@@ -258,7 +258,7 @@ def test_nothing_that_a_client_sends_is_a_server_error(make_desk: MakeDesk) -> N
     desk = make_desk(curious, max_asks=2)
     statuses: dict[int, int] = {}
 
-    @settings(max_examples=250, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
     @given(st.lists(bodies, min_size=1, max_size=4), st.booleans())
     def fuzz(batch: list[dict[str, Any]], well_formed: bool) -> None:
         async def send() -> None:
