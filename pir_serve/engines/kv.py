@@ -48,6 +48,10 @@ class BatchRows:
         grown[:, :, :old_rows, :, :old_length] = self._kv
         self._kv = grown
 
+    @property
+    def num_bytes(self) -> int:
+        return int(self._kv.nbytes)
+
     def load(self, row: int, strip: Tensor, length: int) -> None:
         self._kv[:, :, row, :, :length] = strip[:, :, :, :length]
 

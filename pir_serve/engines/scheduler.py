@@ -26,6 +26,10 @@ tree.
 """
 
 
+_IDLE_BYTES = 64 * 2**20
+"""Rows above this are given back when the last leg has left; a burst of long legs should not cost memory for good."""
+
+
 @dataclass(slots=True)
 class _Reader:
     """A leg whose prompt is being read into its strip."""
@@ -184,3 +188,5 @@ class Scheduler:
         if row < len(self._legs):
             self._rows.move(len(self._legs), row, final.num_kv)
             self._legs[row] = final
+        if not self._legs and self._rows.num_bytes > _IDLE_BYTES:
+            self._rows = BatchRows(self._decoder.config)

@@ -209,6 +209,16 @@ async def test_a_tiny_cache_forgets_and_still_answers_right(checkpoint: Checkpoi
         assert [list(leg.token_ids) for leg in legs[k::7]] == [expected] * 3
 
 
+async def test_a_burst_of_long_legs_leaves_the_engine_as_it_was(
+    engine: LocalEngine, checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pir_serve.engines.scheduler._IDLE_BYTES", 2**20)
+    burst = [LegRequest(checkpoint.prompt(k), 100, GREEDY) for k in range(9)]
+    first = await asyncio.gather(*(collect(engine, request) for request in burst))
+    again = await asyncio.gather(*(collect(engine, request) for request in burst))
+    assert [leg.token_ids for leg in again] == [leg.token_ids for leg in first]
+
+
 async def test_closing_the_iterator_frees_its_place_at_once(checkpoint: Checkpoint) -> None:
     engine = LocalEngine(checkpoint.directory, max_batch=1)
     await engine.start()
