@@ -76,9 +76,11 @@ def command(kind: str, python: str, model_dir: Path, model: str, port: int) -> l
 
 @contextlib.contextmanager
 def serving(
-    kind: str, python: str, model_dir: Path, log: Path, *, model: str = "tiny", port: int = 0, timeout_s: float = 400
+    kind: str, python: str, model_dir: Path, log: Path, *, model: str = "tiny", port: int = 0, timeout_s: float = 900
 ) -> Iterator[RealServer]:
     """A server that is ready; its process group is dead afterwards, its log stays at `log`.
+
+    `timeout_s` is generous: start-up is 30-60 CPU-seconds of imports, of which a busy machine makes many minutes.
 
     Raises:
         RuntimeError: it died or was not ready in time; the message ends with its log's last lines.

@@ -34,7 +34,7 @@ torch = pytest.importorskip("torch")
 
 from pir_serve.engines.local import LocalEngine  # noqa: E402
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1500)  # a server start counts towards the first test that needs it
 
 BUILTIN = Path(__file__).parents[2] / "pir_serve" / "builtin" / "pir-tiny"
 GREEDY = SamplingParams(temperature=0.0)
