@@ -99,8 +99,7 @@ def test_a_client_that_leaves_aborts_the_engine(make_desk: MakeDesk, on_port: Se
         async with httpx.AsyncClient() as client:
             request = client.post(f"{desk.url}/v1/chat/completions", json=BODY | {"stream": stream}, timeout=60)
             task = asyncio.create_task(request)
-            while not desk.engine.running:
-                await asyncio.sleep(0.01)
+            assert await asyncio.to_thread(eventually, lambda: desk.engine.running == 1, 30)
             await asyncio.sleep(0.1)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
