@@ -49,20 +49,25 @@ def prepare(db: Database, path: str) -> None:
         StoreError: its file system cannot do WAL.
         sqlite3.Error: locked for longer than the timeout, damaged, not a database.
     """
-    _check_ours(db, path)
-    _enable_wal(db, path)
+    with transaction(db, "DEFERRED"):
+        version = _version(db, path)
+    db.enable_wal()
+    if path != MEMORY and db.journal_mode != "wal":
+        raise StoreError(f"{path} cannot be used: its file system does not support SQLite's WAL (a network share?)")
+    if version == len(MIGRATIONS):
+        return
     with transaction(db):
-        version = _check_ours(db, path)
-        for step in MIGRATIONS[version:]:
+        # Asked again, now that we hold the lock: another process may have been quicker.
+        for step in MIGRATIONS[_version(db, path) :]:
             step(db)
         db.execute(f"PRAGMA application_id={APPLICATION_ID}")
         db.execute(f"PRAGMA user_version={len(MIGRATIONS)}")
 
 
 @contextmanager
-def transaction(db: Database) -> Iterator[None]:
+def transaction(db: Database, kind: str = "IMMEDIATE") -> Iterator[None]:
     """All or nothing. IMMEDIATE takes the write lock at once, where waiting for it works; an upgrade would fail."""
-    db.execute("BEGIN IMMEDIATE")
+    db.execute(f"BEGIN {kind}")
     try:
         yield
         db.execute("COMMIT")
@@ -71,8 +76,8 @@ def transaction(db: Database) -> Iterator[None]:
         raise
 
 
-def _check_ours(db: Database, path: str) -> int:
-    """Number of migrations the file has seen."""
+def _version(db: Database, path: str) -> int:
+    """How many migrations the file has seen; within a transaction, as it asks twice. Raises: ConfigError."""
     application_id, version = (int(db.execute(f"PRAGMA {k}").fetchone()[0]) for k in ("application_id", "user_version"))
     if application_id != APPLICATION_ID and (application_id or version or db.table_names()):
         raise ConfigError(f"{path} is the database of another program; give the store a path of its own")
@@ -82,12 +87,6 @@ def _check_ours(db: Database, path: str) -> int:
             "upgrade, or give the store another path"
         )
     return version
-
-
-def _enable_wal(db: Database, path: str) -> None:
-    db.enable_wal()
-    if path != MEMORY and db.journal_mode != "wal":
-        raise StoreError(f"{path} cannot be used: its file system does not support SQLite's WAL (a network share?)")
 
 
 def _create_suspensions(db: Database) -> None:

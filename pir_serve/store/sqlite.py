@@ -41,6 +41,8 @@ _INSERT = (
 )
 _SELECT = f"SELECT {', '.join(_COLUMNS)} FROM suspensions WHERE "
 _EXPIRE_BATCH = 256
+_MIGRATION_TIMEOUT_S = 60.0
+"""How long a start waits for another process that is creating or migrating the tables."""
 _SEALED = b"PE"
 """Begins a payload that is encrypted; a plain one begins with the codec's magic."""
 
@@ -172,10 +174,11 @@ class SqliteStore:
             raise StoreError(f"the store of suspended trajectories cannot be used: {error}") from error
 
     def _open(self, read_only: bool) -> Database:
-        db = connect(self._path, busy_timeout_s=self._busy_timeout_s, read_only=read_only)
+        db = connect(self._path, busy_timeout_s=_MIGRATION_TIMEOUT_S, read_only=read_only)
         try:
             if not read_only:
                 prepare(db, self._path)
+            db.execute(f"PRAGMA busy_timeout={round(1000 * self._busy_timeout_s)}")
         except BaseException:
             db.close()
             raise

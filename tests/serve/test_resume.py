@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pir_serve.errors import RequestError, SuspensionNotFound
@@ -22,6 +22,8 @@ from pir_serve.transcript import Turn, canonical, content_text, visible
 
 T0 = 1_800_000_000.0
 SECRET = b"s" * 32
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A busy machine is not a failure."""
 P: Turn = ("user", "A tank of 20 litres leaks. How much is left?")
 Q: Turn = ("assistant", "How many litres were spilled?")
 R: Turn = ("user", "About 3.")
@@ -510,6 +512,7 @@ any_text = st.text(st.characters(exclude_categories=()))  # lone surrogates incl
 turns = st.lists(st.tuples(st.sampled_from(["system", "user", "assistant", "tool", "?"]), any_text))
 
 
+@patient
 @given(turns, any_text)
 def test_keys_are_made_of_any_text_and_depend_on_canonical_text_only(messages: list[Turn], question: str) -> None:
     keys = Keys(SECRET)
@@ -522,11 +525,13 @@ def test_keys_are_made_of_any_text_and_depend_on_canonical_text_only(messages: l
     assert made.transcript_key == keys.transcript(visible([*messages, ("assistant", question)]))
 
 
+@patient
 @given(any_text)
 def test_canonical_text_is_its_own_canonical_text(text: str) -> None:
     assert canonical(canonical(text)) == canonical(text)
 
 
+@patient
 @given(turns, turns)
 def test_different_conversations_have_different_keys(a: list[Turn], b: list[Turn]) -> None:
     def seen(messages: list[Turn]) -> list[tuple[str, str]]:

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pir_serve.errors import ConfigError
@@ -20,6 +20,8 @@ T0 = 1_800_000_000.0
 KEY, OLD_KEY = b"n" * 32, b"o" * 32
 SID = "pir_" + "x" * 22
 TRANSCRIPT = "t" * 22
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A busy machine is not a failure."""
 
 
 class Clock:
@@ -91,6 +93,7 @@ def test_every_changed_bit_and_every_cut_is_noticed(sealer: Sealer) -> None:
     assert open_(sealer, handle + handle) is None
 
 
+@patient
 @given(
     st.text() | st.none() | st.integers() | st.lists(st.text()) | st.binary() | st.dictionaries(st.text(), st.text())
 )
@@ -119,6 +122,7 @@ def test_rows_and_handles_are_not_interchangeable(sealer: Sealer) -> None:
     assert open_(sealer, wrapped) is None
 
 
+@patient
 @given(st.binary(max_size=200), st.binary(max_size=30), st.binary(max_size=30))
 def test_wrapped_bytes_open_in_their_context_only(data: bytes, context: bytes, other: bytes) -> None:
     sealer = Sealer([KEY])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 import random
 import signal
 import sqlite3
@@ -14,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pir_serve.errors import ConfigError, StoreError
@@ -27,6 +28,8 @@ from pir_serve.trajectory import Ask, Author, Exchange, Segment, Status, Traject
 
 T0 = 1_800_000_000.0
 DAY = 86_400.0
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A busy machine is not a failure."""
 
 
 class Clock:
@@ -199,31 +202,27 @@ async def test_a_clock_that_jumps_ahead_and_back_hides_but_does_not_lose(store: 
 # Durability and several processes
 
 WRITER = """
-import asyncio, sys
-from tests_store import make_suspension
+import asyncio, dataclasses, pickle, sys
 from pir_serve.store.sqlite import SqliteStore
 
-async def main():
-    store = SqliteStore(sys.argv[1])
+async def main(path, name, suspension):
+    store = SqliteStore(path)
     await store.start()
     for k in range(1_000_000):
-        sid = f"pir_{sys.argv[2]}_{k}"
-        await store.put(make_suspension(sid, created=4e9))
+        sid = f"pir_{name}_{k}"
+        await store.put(dataclasses.replace(suspension, sid=sid))
         print(sid, flush=True)
 
-asyncio.run(main())
+asyncio.run(main(sys.argv[1], sys.argv[2], pickle.loads(bytes.fromhex(sys.argv[3]))))
 """
 
 
 def spawn_writer(path: Path, name: str) -> subprocess.Popen[str]:
     """A process that puts suspensions for ever and prints the id of each when `put` has returned."""
-    loader = (
-        "import sys, importlib.util as u\n"
-        f"spec = u.spec_from_file_location('tests_store', {__file__!r}); m = u.module_from_spec(spec)\n"
-        "sys.modules['tests_store'] = m; spec.loader.exec_module(m)\n"
+    suspension = pickle.dumps(make_suspension(created=4e9)).hex()
+    return subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(path), name, suspension], stdout=subprocess.PIPE, text=True
     )
-    command = [sys.executable, "-c", loader + WRITER, str(path), name]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
 
 async def test_kill_9_loses_nothing_that_put_has_acknowledged(tmp_path: Path) -> None:
@@ -231,14 +230,14 @@ async def test_kill_9_loses_nothing_that_put_has_acknowledged(tmp_path: Path) ->
     for attempt in range(3):
         with spawn_writer(path, str(attempt)) as process:
             assert process.stdout
-            for _ in range(random.randint(5, 25)):
+            for _ in range(random.randint(4, 12)):
                 acknowledged.append(process.stdout.readline().strip())
             process.send_signal(signal.SIGKILL)
             acknowledged += process.stdout.read().split("\n")[:-1]
         assert process.returncode == -signal.SIGKILL
     store = SqliteStore(path)
     await store.start()
-    assert len(acknowledged) >= 15
+    assert len(acknowledged) >= 12
     for sid in acknowledged:
         assert await store.get("t", sid) == make_suspension(sid, created=4e9)
     # The one that was being written when the process died is there whole or not at all.
@@ -264,7 +263,7 @@ async def test_several_processes_write_one_file_from_the_first_moment(tmp_path: 
 
 
 async def test_stores_that_start_at_once_on_a_new_file_all_start(tmp_path: Path) -> None:
-    for attempt in range(10):
+    for attempt in range(4):
         stores = [SqliteStore(tmp_path / f"{attempt}.db") for _ in range(6)]
         await asyncio.gather(*(store.start() for store in stores))
         await asyncio.gather(*(store.put(make_suspension(f"pir_{k}", created=4e9)) for k, store in enumerate(stores)))
@@ -471,6 +470,7 @@ trajectories = st.builds(
 )
 
 
+@patient
 @given(trajectories)
 def test_any_trajectory_survives_storage_exactly(trajectory: Trajectory) -> None:
     loaded, _ = codec.load(codec.dump(trajectory))
@@ -478,6 +478,7 @@ def test_any_trajectory_survives_storage_exactly(trajectory: Trajectory) -> None
     assert repr(loaded) == repr(trajectory)  # 0.0 is not -0.0
 
 
+@patient
 @given(trajectories, st.integers(0, 10_000), st.binary(max_size=4))
 def test_damaged_bytes_are_a_codec_error_or_harmless_never_a_crash(t: Trajectory, at: int, noise: bytes) -> None:
     data = codec.dump(t)
