@@ -144,13 +144,15 @@ def test_no_character_is_lost_but_tags_and_what_follows_an_ask(text: str) -> Non
 
 @given(MODEL_TEXT)
 @settings(deadline=None)
+@example("<th<think>ink></thi")
 def test_only_a_possible_tag_is_held_back(text: str) -> None:
     parser = StreamParser()
-    shown = "".join(e.text for e in parser.feed(text) if isinstance(e, ReasoningText))
+    shown = [e.text for e in parser.feed(text) if isinstance(e, ReasoningText)]
     held = "".join(e.text for e in parser.finish() if isinstance(e, ReasoningText))
     if "<asking>" not in text:
         assert held == "" or any(tag.startswith(held) for tag in TAGS.all())
-        assert not any(tag in shown for tag in TAGS.all())
+        # Piece by piece: a dropped tag may stand between the halves of what looks like one.
+        assert not any(tag in piece for tag in TAGS.all() for piece in shown)
 
 
 def test_after_an_ask_the_leg_is_over() -> None:
