@@ -79,6 +79,6 @@ def base_examples(split: Split, seed: int, n: int, mixture: Mixture) -> Iterator
         problems = (*problems[-20:], complete)
 
 
-def generate_pairs(split: Split, n: int, seed: int) -> Iterator[tuple[Problem, Problem]]:
-    """Complete and incomplete versions of the same problem, together."""
-    return (make_pair(split, seed, index) for index in range(n))
+def generate_pairs(split: Split, n: int, seed: int, start: int = 0) -> Iterator[tuple[Problem, Problem]]:
+    """`n` complete and incomplete versions of the same problem, together, from index `start` on."""
+    return (make_pair(split, seed, index) for index in range(start, start + n))

@@ -51,7 +51,7 @@ async def score(engine: Engine, codec: PromptCodec, problem: Problem, sampling: 
     """Let the model reason, and score each step as it goes."""
     ids = [i for s in codec.encode_prompt([Message("user", problem.shown)]) for i in s.token_ids]
     request = LegRequest(ids, MAX_TRACE_TOKENS, sampling, stop=(TAGS.think_close,), request_id=problem.row_id)
-    scorer, text, steps = StepScorer(), "", list[Step]()
+    scorer, text, steps = StepScorer(codec.incremental().feed), "", list[Step]()
     async with aclosing(_chunks(engine, request)) as chunks:
         async for chunk in chunks:
             text += chunk.text

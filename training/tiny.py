@@ -7,7 +7,6 @@ settings, is not run again. The validation split is for choosing; test splits ar
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import functools
 import hashlib
@@ -24,17 +23,15 @@ from typing import Any
 
 import yaml
 
-from evals.paired import CONDITIONS, Condition, Player, play_all, summary
+from evals.paired import CONDITIONS, Condition, summary
 from evals.problems import Split, question
-from evals.simulator import PERSONAS, Persona, RuleSimulator
-from pir_serve.engines.base import Engine
-from pir_serve.engines.local import LocalEngine
+from evals.simulator import PERSONAS, Persona
 from pir_serve.errors import ConfigError
-from pir_serve.prompt import PromptCodec
 from pir_serve.settings import BUILTIN_MODEL
 from training import corpus
 from training.augment import Recipe, Report, asking_rows
-from training.entropy import Trace, find_gaps, score_all, threshold
+from training.bulk import played, scored_pairs, shared_out
+from training.entropy import Trace, find_gaps, threshold
 from training.pretrain import ModelSize, PretrainConfig, pretrain
 from training.tokenizer import save_tokenizer, train_tokenizer
 
@@ -58,6 +55,8 @@ class TinyConfig:
     tokenizer_problems: int = 30_000
     trace_pairs: int = 6000
     """Pairs of training problems whose traces are scored."""
+    checked_pairs: int = 1000
+    """Pairs of validation problems on which entropy's use is reported."""
     seed: int = 1
     size: ModelSize = field(default_factory=ModelSize)
     base: PretrainConfig = field(default_factory=PretrainConfig)
@@ -65,7 +64,8 @@ class TinyConfig:
     asking: Recipe = field(default_factory=Recipe)
     sft: dict[str, Any] = field(default_factory=dict)
     """Fields of TRL's SFTConfig, over those of training/configs/tiny_sft.yaml."""
-    sft_processes: int = 2
+    processes: int = 2
+    """Single-threaded processes that traces, SFT and evaluation are shared out to."""
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
 
 
@@ -144,12 +144,10 @@ class Chain:
         base_settings = [dataclasses.asdict(c.size), dataclasses.asdict(c.base), dataclasses.asdict(c.mixture)]
         self.stage("base", base_settings, self._base)
         trace_settings = [*base_settings, c.trace_pairs, dataclasses.asdict(c.asking)]
-        self.stage("asking", trace_settings, lambda: asyncio.run(self._asking()))
+        self.stage("asking", trace_settings, self._asking)
         sft_settings = [*trace_settings, c.sft]
         self.stage("sft", sft_settings, self._sft)
-        self.stage(
-            "evaluation", [*sft_settings, dataclasses.asdict(c.evaluation)], lambda: asyncio.run(self._evaluation())
-        )
+        self.stage("evaluation", [*sft_settings, dataclasses.asdict(c.evaluation)], self._evaluation)
         return export(self.out, c)
 
     def _tokenizer(self) -> dict[str, Any]:
@@ -172,22 +170,17 @@ class Chain:
         for file in (self.out / "tokenizer").iterdir():
             shutil.copy(file, folder / file.name)
 
-    async def _asking(self) -> dict[str, Any]:
-        c = self.config
-        codec = PromptCodec.load(self.out / "base")
-        async with running(self.out / "base") as engine:
-            pairs = list(corpus.generate_pairs("train", c.trace_pairs, 700_000_001))
-            traces = await score_all(engine, codec, [p for pair in pairs for p in pair])
-            checked = list(corpus.generate_pairs("validation", 1000, 5))
-            validation = await score_all(engine, codec, [p for pair in checked for p in pair])
-            sampled = await score_all(engine, codec, [p for _, p in checked], temperature=1.0)
+    def _asking(self) -> dict[str, Any]:
+        c, base = self.config, self.out / "base"
+        score = functools.partial(scored_pairs, base)
+        traces = shared_out(functools.partial(score, "train", 700_000_001, 0.0), c.trace_pairs, c.processes)
+        validation = shared_out(functools.partial(score, "validation", 5, 0.0), c.checked_pairs, c.processes)
+        sampled = shared_out(functools.partial(score, "validation", 5, 1.0), c.checked_pairs, c.processes)
         at_least = threshold(traces, c.asking.top_share)
         report = Report()
-        rows = 0
         with (self.out / "asking.jsonl").open("w") as file:
             for row in asking_rows(traces, at_least, c.asking, report):
                 file.write(json.dumps(row) + "\n")
-                rows += 1
         self._write_traces(validation)
         return {
             "entropy": find_gaps(traces, at_least),
@@ -209,40 +202,40 @@ class Chain:
             **self.config.sft,
         }
         command = [sys.executable, "-m"]
-        if self.config.sft_processes > 1:
-            command += ["torch.distributed.run", "--standalone", f"--nproc_per_node={self.config.sft_processes}", "-m"]
+        if self.config.processes > 1:
+            command += ["torch.distributed.run", "--standalone", f"--nproc_per_node={self.config.processes}", "-m"]
         command += ["training.sft", "--config", str(Path(__file__).parent / "configs" / "tiny_sft.yaml")]
         command += [word for key, value in arguments.items() for word in (f"--{key}", str(value))]
         subprocess.run(command, check=True)
         self._add_tokenizer(sft_out)
         return {"rows": sum(1 for _ in (self.out / "asking.jsonl").open())}
 
-    async def _evaluation(self) -> dict[str, Any]:
+    def _evaluation(self) -> dict[str, Any]:
         e = self.config.evaluation
         figures: dict[str, Any] = {"base": {}, "model": {}, "personas": {}}
-        async with running(self.out / "base") as engine:
-            figures["base"][e.splits[0]] = await self._conditions(engine, e.splits[0], e.pairs, ("complete", "no_ask"))
-        async with running(self.out / "sft") as engine:
-            splits: tuple[Split, ...] = ("validation", *e.splits)
-            for split in splits:
-                figures["model"][split] = await self._conditions(engine, split, e.pairs, CONDITIONS)
-            for persona in e.personas or PERSONAS:
-                figures["personas"][persona] = await self._conditions(
-                    engine, e.splits[0], e.persona_pairs, ("interactive",), persona
-                )
+        figures["base"][e.splits[0]] = self._conditions("base", e.splits[0], e.pairs, ("complete", "no_ask"))
+        splits: tuple[Split, ...] = ("validation", *e.splits)
+        for split in splits:
+            figures["model"][split] = self._conditions("sft", split, e.pairs, CONDITIONS)
+        for persona in e.personas or PERSONAS:
+            figures["personas"][persona] = self._conditions(
+                "sft", e.splits[0], e.persona_pairs, ("interactive",), persona
+            )
         return figures
 
-    async def _conditions(
-        self, engine: Engine, split: Split, pairs: int, conditions: tuple[Condition, ...], persona: Persona = "clean"
+    def _conditions(
+        self, stage: str, split: Split, pairs: int, conditions: tuple[Condition, ...], persona: Persona = "clean"
     ) -> dict[str, Any]:
-        user = RuleSimulator(persona=persona, seed=self.config.evaluation.seed)
-        player = Player(engine, PromptCodec.load(self.out / "sft"), user)
-        rows = list(corpus.generate_pairs(split, pairs, self.config.evaluation.seed))
         figures: dict[str, Any] = {}
         for condition in conditions:
-            problems = [complete if condition == "complete" else incomplete for complete, incomplete in rows]
-            figures[condition] = summary(await play_all(player, problems, condition))
-            print(f"  {split} {condition} {persona}: {figures[condition]['accuracy']}", flush=True)
+            job = functools.partial(played, self.out / stage, split, self.config.evaluation.seed, condition, persona)
+            figures[condition] = summary(shared_out(job, pairs, self.config.processes))
+            accuracy, asked = figures[condition]["accuracy"], figures[condition]["asked"]
+            print(
+                f"  {stage} {split} {condition} {persona}: {accuracy['value']:.3f} "
+                f"[{accuracy['low']:.3f}, {accuracy['high']:.3f}], asked {asked['value']:.3f}",
+                flush=True,
+            )
         return figures
 
 
@@ -260,20 +253,6 @@ def base_examples(mixture: corpus.Mixture, seed: int, n: int) -> Any:
     """Picklable, for the worker processes."""
     examples: Any = corpus.base_examples("train", seed, n, mixture)
     return examples
-
-
-class running:
-    """A local engine for the length of a block."""
-
-    def __init__(self, folder: Path) -> None:
-        self._engine = LocalEngine(folder)
-
-    async def __aenter__(self) -> LocalEngine:
-        await self._engine.start()
-        return self._engine
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._engine.aclose()
 
 
 MUST_LEARN: dict[str, Callable[[dict[str, Any]], bool]] = {
