@@ -106,7 +106,16 @@ def _build(cls: type[Any], data: Any, where: str) -> Any:
         for k, v in data.items()
     }
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-    return cls(**values)
+    defaults = cls()
+    for key, value in values.items():
+        default = getattr(defaults, key)
+        number = isinstance(default, int | float) and isinstance(value, int | float) and not isinstance(value, bool)
+        if not number and not isinstance(value, type(default)):
+            raise ConfigError(f"{where}: {key} is {value!r}; a {type(default).__name__} is needed")
+    built = cls(**values)
+    if isinstance(built, ModelSize) and built.hidden_size != 32 * built.num_attention_heads:
+        raise ConfigError(f"{where}: hidden_size is {built.hidden_size}; it must be 32 for each attention head")
+    return built
 
 
 class Chain:
