@@ -15,6 +15,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 from tokenizers import AddedToken, Tokenizer
@@ -166,7 +167,7 @@ class SafeEncoder:
                 tokens.append((_author(owners[guard.start()] if guard else owners[start:end]), true_id, end))
         segments: list[Segment] = []
         begin = 0
-        groups = [(author, list(group)) for author, group in groupby(tokens, key=lambda token: token[0])]
+        groups = [(author, list(group)) for author, group in groupby(tokens, key=itemgetter(0))]
         for k, (author, group) in enumerate(groups):
             # Two tokens of one character share its offsets: a cut never goes back.
             end = max(begin, *(e for _, _, e in group)) if k < len(groups) - 1 else len(text)
@@ -177,12 +178,12 @@ class SafeEncoder:
 
 
 _AUTHORS = {author.value[0]: author for author in Author}
+_USER = Author.USER.value[0]  # an enum's value costs a call, and this runs for every token of every prompt
 
 
 def _author(owners: str) -> Author:
     """Whose a token is that covers characters of these owners."""
-    user = Author.USER.value[0]
-    return Author.USER if user in owners else _AUTHORS.get(owners[:1], Author.TEMPLATE)
+    return Author.USER if _USER in owners else _AUTHORS.get(owners[:1], Author.TEMPLATE)
 
 
 def _broken(text: str, owners: str, spans: list[tuple[int, int]]) -> tuple[str, str]:
