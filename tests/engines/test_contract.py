@@ -26,7 +26,8 @@ from pir_serve.engines.sglang import SglangEngine
 from pir_serve.engines.verify import verify
 from pir_serve.engines.vllm import VllmEngine
 from pir_serve.errors import ContextLengthExceeded, EngineRejected, EngineUnavailable
-from pir_serve.prompt import PromptCodec
+from pir_serve.prompt import Message, PromptCodec
+from pir_serve.trajectory import Author, Segment
 from tests.engines.servers import RealServer, serving
 from tests.engines.tiny_checkpoint import corpus, write_checkpoint
 
@@ -82,14 +83,31 @@ class Oracle:
         spelled = [i for i in ids if i not in self.eos_ids]
         return ids, logprobs, self.tokenizer.decode(spelled, skip_special_tokens=False)
 
-    def asking(self) -> tuple[list[int], list[int]]:
-        """A prompt on which the greedy leg writes `</asking>` after some tokens, and that leg up to the tag."""
-        tag = self.tokenizer.token_to_id(ASK_CLOSE)
-        for k in range(200):
-            ids, _, _ = self.greedy(self.prompt(k), 60)
-            if tag in ids[5:] and tag not in ids[:5]:
-                return self.prompt(k), ids[: ids.index(tag) + 1]
-        pytest.skip(f"this checkpoint does not write {ASK_CLOSE} on any sample prompt")
+
+async def asking(oracle: Oracle, prompts: list[list[int]], num: int, wanted: int) -> list[list[int]]:
+    """Prompts on which the greedy leg writes `</asking>` after a few tokens; found by the local engine, which is quick."""
+    tag = oracle.tokenizer.token_to_id(ASK_CLOSE)
+    engine = LocalEngine(oracle.directory, stream_interval=num)
+    await engine.start()
+    try:
+        legs = await asyncio.gather(*(leg_of(engine, LegRequest(prompt, num, GREEDY)) for prompt in prompts))
+    finally:
+        await engine.aclose()
+    found = [
+        p for p, leg in zip(prompts, legs, strict=True) if tag in leg.token_ids[5:] and tag not in leg.token_ids[:5]
+    ]
+    if len(found) < wanted:
+        pytest.skip(f"this checkpoint writes {ASK_CLOSE} on {len(found)} of {len(prompts)} sample prompts")
+    return found[:wanted]
+
+
+async def asked_leg(oracle: Oracle) -> tuple[list[int], list[int]]:
+    """A prompt, and the greedy leg behind it up to its `</asking>`."""
+    (prompt,) = await asking(oracle, [oracle.prompt(k) for k in range(64)], 60, wanted=1)
+    ids, _, _ = oracle.greedy(prompt, 60)
+    tag = oracle.tokenizer.token_to_id(ASK_CLOSE)
+    assert tag is not None
+    return prompt, ids[: ids.index(tag) + 1]
 
 
 @pytest.fixture(scope="session")
@@ -218,7 +236,7 @@ async def test_eight_legs_at_once_are_the_same_as_one_by_one(engine: Engine, ora
 
 
 async def test_a_leg_stops_at_the_ask_and_its_ids_end_there(engine: Engine, oracle: Oracle) -> None:
-    prompt, expected = oracle.asking()
+    prompt, expected = await asked_leg(oracle)
     for by_id in (False, True):
         tag = (expected[-1],) if by_id else ()
         leg = await leg_of(engine, LegRequest(prompt, 200, GREEDY, stop=(ASK_CLOSE,), stop_token_ids=tag))
@@ -238,7 +256,7 @@ async def test_a_stop_string_inside_text_is_kept_and_ends_the_text(engine: Engin
 async def test_resume_by_ids_reuses_the_prefix_and_changes_nothing(
     target: Target, engine: Engine, oracle: Oracle
 ) -> None:
-    prompt, asked = oracle.asking()
+    prompt, asked = await asked_leg(oracle)
     tenant = f"resume-{time.time_ns()}"
     first = await leg_of(engine, LegRequest(prompt, 200, GREEDY, stop=(ASK_CLOSE,), tenant=tenant, session="s"))
     context = [*prompt, *first.token_ids]
@@ -255,6 +273,40 @@ async def test_resume_by_ids_reuses_the_prefix_and_changes_nothing(
     other = await leg_of(engine, LegRequest(resumed, 30, GREEDY, tenant=tenant + "-other"))
     assert other.token_ids == second.token_ids
     assert other.usage is not None and not other.usage.cached_tokens
+
+
+async def test_a_whole_exchange_of_asks_and_responses_is_that_of_transformers(engine: Engine, oracle: Oracle) -> None:
+    """The loop's own moves: prompt, legs to the ask, the ask closed, a response, on to the end, greedy all along."""
+    codec = PromptCodec.load(oracle.directory)
+    tag = codec.ask_stop_ids[0]
+    num_asks = 0
+    for prompt in await exchange_prompts(oracle, codec):
+        ids = list(prompt)
+        for _ in range(4):
+            expected, _, _ = oracle.greedy(ids, 80)
+            if tag in expected:
+                expected = expected[: expected.index(tag) + 1]
+            leg = await leg_of(engine, LegRequest(ids, 80, GREEDY, stop=(ASK_CLOSE,), session="s"))
+            assert list(leg.token_ids) == expected
+            if not leg.text.endswith(ASK_CLOSE):
+                break
+            num_asks += 1
+            ask = codec.close_ask(Segment(Author.MODEL, leg.text, leg.token_ids), len(leg.text))
+            assert ask.token_ids == leg.token_ids and ask.sampled_ids is None  # the tag is a token: nothing to repair
+            ids = [*ids, *ask.token_ids, *codec.encode_response("There are 3.").token_ids]
+    assert num_asks >= 1
+
+
+async def exchange_prompts(oracle: Oracle, codec: PromptCodec) -> list[list[int]]:
+    """Of the built-in model's examples, or of texts on which a random checkpoint happens to ask."""
+    examples = oracle.directory / "examples.jsonl"
+    is_trained = examples.exists()
+    if is_trained:
+        texts = [str(json.loads(line)["problem"]) for line in examples.read_text().splitlines() if line.strip()]
+    else:
+        texts = [" ".join(corpus(1, seed=k)) for k in range(200)]
+    prompts = [[i for s in codec.encode_prompt([Message("user", text)]) for i in s.token_ids] for text in texts]
+    return prompts[:6] if is_trained else await asking(oracle, prompts, 80, wanted=2)
 
 
 async def test_a_leg_cut_anywhere_goes_on_from_its_ids(engine: Engine, oracle: Oracle) -> None:
