@@ -21,7 +21,7 @@ import uvloop
 from benchmarks.local_user import converse
 from benchmarks.measures import Compared, Desk
 from benchmarks.mock_script import Plan
-from benchmarks.processes import Busyness, Cores, StartFailed, cpu_name, gateway, local_gateway, mock_engine, pin
+from benchmarks.processes import Busyness, Cores, StartFailed, cpu_name, gateway, local_gateway, mock_engine, pinned
 from benchmarks.report import Results, page
 from pir_serve import __version__
 from pir_serve.settings import BUILTIN_MODEL
@@ -90,9 +90,7 @@ def measure(size: Size, tokenizer: Path, local_model: Path | None) -> Results:
     """One run. Raises: StartFailed, and BadReply if anything but what was asked for came back."""
     cores, busyness = Cores.of_this_machine(), Busyness()
     results = Results(facts={})
-    before = os.sched_getaffinity(0) if cores.client else set()
-    pin(0, cores.client)
-    with mock_engine(tokenizer, cores.engine) as engine:
+    with pinned(cores.client), mock_engine(tokenizer, cores.engine) as engine:
         with gateway(engine.url, tokenizer, cores.gateway) as served:
             uvloop.run(_measure_all(size, Desk(served, engine, size.rounds), results))
             busyness.add(served)
@@ -104,7 +102,6 @@ def measure(size: Size, tokenizer: Path, local_model: Path | None) -> Results:
         busyness.add(engine)
     if local_model is not None:
         _tell("the built-in model")
-        pin(0, tuple(before))
         began = time.monotonic()
         with local_gateway(local_model) as served:
             start_s = time.monotonic() - began

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -51,8 +52,8 @@ class Call:
     """A request, laid out as bytes, and how to tell that its reply is right."""
 
     raw: bytes
-    marker: bytes
-    """In the first event with text; b"" if the reply is no stream."""
+    marker: re.Pattern[bytes] | None
+    """Matches in the first event with text; None if the reply is no stream."""
     must_hold: bytes
     """Somewhere in the body."""
 
@@ -93,7 +94,7 @@ class Connection(asyncio.Protocol):
         reply = await self._done
         call.check(reply)
         if math.isnan(reply.first_text):
-            raise BadReply(f"{call.marker!r} is missing: {reply.body[:600]!r}")
+            raise BadReply(f"no text in it: {reply.body[:600]!r}")
         return reply
 
     def close(self) -> None:
@@ -116,9 +117,9 @@ class Connection(asyncio.Protocol):
         if not reply.arrivals or reply.arrivals[-1] != self._now:
             reply.arrivals.append(self._now)
         self._body.append(body)
-        if math.isnan(reply.first_text) and self._marker:
+        if math.isnan(reply.first_text) and self._marker is not None:
             self._seen += body  # the marker may come in two reads
-            if self._marker in self._seen:
+            if self._marker.search(self._seen):
                 reply.first_text = self._now
 
     def on_message_complete(self) -> None:
@@ -127,7 +128,7 @@ class Connection(asyncio.Protocol):
         reply.status = self._parser.get_status_code()
         reply.ended = self._now
         reply.body = b"".join(self._body)
-        if not self._marker:
+        if self._marker is None:
             reply.first_text = self._now
         if not done.done():
             done.set_result(reply)

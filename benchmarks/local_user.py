@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from benchmarks.load import Call, Connection, Reply, post
+from benchmarks.measures import GATEWAY_TEXT
 from benchmarks.processes import Started
 from evals.problems import generate
 from evals.simulator import Intent, RuleSimulator
@@ -34,13 +35,11 @@ async def converse(gateway: Started, model: str, problems: int, start_s: float) 
     connection = await Connection.open(gateway.url)
     replies: list[Reply] = []
     questions = 0
-    for problem in generate("heldout_numbers", problems + 1, seed=1, mode="incomplete"):
+    for problem in generate("heldout_numbers", problems, seed=1, mode="incomplete"):
         messages = [{"role": "user", "content": problem.shown}]
         for _ in range(_MAX_REPLIES):
             body = {"model": model, "messages": messages, "stream": True}
-            reply = await connection.exchange(
-                Call(post(gateway.url, "/v1/chat/completions", body), b'_content":"', _PIR)
-            )
+            reply = await connection.exchange(Call(post(gateway.url, "/v1/chat/completions", body), GATEWAY_TEXT, _PIR))
             replies.append(reply)
             question = _question(reply.body)
             if question is None:

@@ -4,6 +4,7 @@ one run. Direct means: the very request that the gateway sends upstream, replaye
 from __future__ import annotations
 
 import dataclasses
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,8 +24,10 @@ PROBLEM = (
     "of them with a note of 50 dollars. Two of the pens do not write, so the shop takes them back at half their price. "
     "How much does Nora pay in all, and how much money does she get back?"
 )
-_DIRECT_MARKER = b'"text":"'
-_GATEWAY_MARKER = b'"reasoning_content":"'
+DIRECT_TEXT = re.compile(rb'"text":"')
+"""In every event of the engine's that has a token."""
+GATEWAY_TEXT = re.compile(rb'"delta":\{"(?:reasoning_)?content":"')
+"""In the gateway's chunks with reasoning or an answer, and not in the one before them that tells the role."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +94,7 @@ def chat(url: str, number: int, *, stream: bool, answers: bool = False, asks: bo
         messages += [{"role": "assistant", "content": QUESTION}, {"role": "user", "content": "One costs 2 dollars."}]
     body = {"model": MODEL, "messages": messages, "stream": stream, "max_tokens": 8192}
     must_hold = b'"status":"awaiting_user"' if asks else b'"status":"completed"'
-    return Call(post(url, "/v1/chat/completions", body), _GATEWAY_MARKER if stream else b"", must_hold)
+    return Call(post(url, "/v1/chat/completions", body), GATEWAY_TEXT if stream else None, must_hold)
 
 
 class Desk:
@@ -107,7 +110,7 @@ class Desk:
         body = dataclasses.asdict(plan) if plan else {}
         connection = await Connection.open(self.engine.url)
         raw = post(self.engine.url, "/bench", body) if plan else b"GET /bench HTTP/1.1\r\nHost: bench\r\n\r\n"
-        reply = await connection.exchange(Call(raw, b"", b""))
+        reply = await connection.exchange(Call(raw, None, b""))
         connection.close()
         return dict(orjson.loads(reply.body))
 
@@ -118,7 +121,7 @@ class Desk:
         if not stream:
             del body["stream_options"]
         raw = post(self.engine.url, "/v1/completions", body)
-        return Call(raw, _DIRECT_MARKER if stream else b"", b'"finish_reason":"stop"')
+        return Call(raw, DIRECT_TEXT if stream else None, b'"finish_reason":"stop"')
 
     async def compare(
         self, plan: Plan, *, count: int, in_flight: int, stream: bool = True, spread_s: float = 0.0

@@ -67,10 +67,18 @@ class Cores:
         return f"gateway on core {self.gateway[0]}, engine on {self.engine[0]}, client on {self.client[0]}"
 
 
-def pin(pid: int, cores: tuple[int, ...]) -> None:
-    """`pid` and the threads that it starts from now on run on `cores`; 0 is this process."""
-    if cores:
-        os.sched_setaffinity(pid, cores)
+@contextlib.contextmanager
+def pinned(cores: tuple[int, ...]) -> Iterator[None]:
+    """This thread, and what it starts, runs on `cores` for a while; none: wherever it may."""
+    if not cores:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 @contextlib.contextmanager
@@ -109,16 +117,16 @@ def _running(arguments: Sequence[str], cores: tuple[int, ...]) -> Iterator[Start
     env = {name: value for name, value in os.environ.items() if not name.startswith("PIR_")}
     env["OMP_NUM_THREADS"] = "1"
     with tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen(
-            [sys.executable, *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            env=env,
-            cwd=Path(__file__).parents[1],
-        )
+        with pinned(cores):  # children begin where their parent runs
+            process = subprocess.Popen(
+                [sys.executable, *arguments],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env=env,
+                cwd=Path(__file__).parents[1],
+            )
         try:
-            pin(process.pid, cores)
             yield Started(_address(process), psutil.Process(process.pid))
         except StartFailed as error:
             errors.seek(0)
