@@ -6,19 +6,24 @@ refuses a mismatch. The model card is written from the run's own measurements an
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import hashlib
 import json
 import platform
 import shutil
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from tokenizers import Tokenizer
 
+from evals.paired import Outcome, Player, play_all
 from evals.problems import Problem, generate
+from evals.simulator import Exchange, Intent, Response
 from pir_serve.markup import TAGS
+from training.bulk import Running, codec_of
 from training.card import card
 from training.chat import END, PAD, Encoded, Part, ask, encode, prompt, response
 from training.corpus import solved
@@ -39,7 +44,7 @@ def export(run: Path, config: Any) -> Path:
     tokenizer = Tokenizer.from_file(str(target / "tokenizer.json"))
     _write(target / "generation_config.json", generation_config(tokenizer))
     _write(target / "golden.json", golden(tokenizer))
-    (target / "examples.jsonl").write_text("".join(json.dumps(e) + "\n" for e in examples()))
+    (target / "examples.jsonl").write_text("".join(json.dumps(e) + "\n" for e in examples(target)))
     stages = {name: json.loads((run / f"{name}.json").read_text()) for name in ("base", "asking", "sft", "evaluation")}
     _write(target / "evaluation.json", {**stages["evaluation"], "versions": versions()})
     _write(target / "pir.json", contract(tokenizer, target, config))
@@ -91,15 +96,36 @@ def _trajectory(problem: Problem) -> list[Part]:
     return [prompt(problem.shown), first, response("There are 7."), Part(Author.MODEL, f"\n{rest.text}")]
 
 
-def examples() -> list[dict[str, Any]]:
-    """Problems that lack one fact, one a family, for demos and first-run hints."""
+class StatesTheFact:
+    """A user who answers every ask with the sentence that the problem lacks."""
+
+    def respond(self, ask: str, *, intent: Intent, history: Sequence[Exchange] = ()) -> Response:
+        missing = next(fact for fact in intent.facts if fact.hidden)
+        return Response(missing.text, (missing.id,), "answer")
+
+
+def examples(folder: Path) -> list[dict[str, Any]]:
+    """Short problems that lack one fact, at most one a family, for demos and first-run hints.
+
+    Of the validation split's first 300, those that the model solves with exactly one ask: examples, not a measurement.
+    """
+    candidates = [p for p in generate("validation", 300, 77, mode="incomplete") if _is_short(p)]
+
+    async def play() -> list[Outcome]:
+        async with Running(folder) as engine:
+            return await play_all(Player(engine, codec_of(folder), StatesTheFact()), candidates, "interactive")
+
     chosen: dict[str, dict[str, Any]] = {}
-    for problem in generate("heldout_numbers", 400, 77, mode="incomplete"):
-        if len(problem.hidden) == 1 and len(problem.shown) < 160 and problem.family not in chosen:
-            fact = problem.hidden[0]
-            example = {"problem": problem.shown, "missing": fact.text, "gold": problem.gold, "full": problem.full}
+    for problem, outcome in zip(candidates, asyncio.run(play()), strict=True):
+        if outcome.correct and outcome.num_asks == 1 and problem.family not in chosen:
+            missing = problem.hidden[0].text
+            example = {"problem": problem.shown, "missing": missing, "gold": problem.gold, "full": problem.full}
             chosen[problem.family] = example
     return list(chosen.values())[:EXAMPLES]
+
+
+def _is_short(problem: Problem) -> bool:
+    return len(problem.hidden) == 1 and len(problem.shown) < 150 and len(problem.facts) <= 3
 
 
 def versions() -> dict[str, str]:
