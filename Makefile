@@ -56,7 +56,7 @@ test: lint ## Linters, type checker and the whole offline suite
 test-engines: setup-test ## Install real vLLM and SGLang (CPU) and run the engine contract tests against both
 	@bash tests/engines/install_vllm.sh $(VLLM_VENV)
 	@bash tests/engines/install_sglang.sh $(SGLANG_VENV)
-	@PIR_VLLM_PYTHON=$(VLLM_VENV)/bin/python PIR_SGLANG_PYTHON=$(SGLANG_VENV)/bin/python \
+	@VLLM_PYTHON=$(VLLM_VENV)/bin/python SGLANG_PYTHON=$(SGLANG_VENV)/bin/python \
 	  $(BIN)/python -m pytest tests/engines -m engines
 
 train-smoke: setup-train ## The whole training pipeline in miniature, asserting that it learned

@@ -1,8 +1,8 @@
 """What the loop relies on, held against all three engines: the same tests for local, a real vLLM and a real SGLang.
 
-The local engine runs anywhere. A remote one runs where its venv is named (PIR_VLLM_PYTHON, PIR_SGLANG_PYTHON: the
+The local engine runs anywhere. A remote one runs where its venv is named (VLLM_PYTHON, SGLANG_PYTHON: the
 venv's interpreter; the server is started here and killed by the last test), or where a server is up already
-(PIR_TEST_VLLM_URL, PIR_TEST_SGLANG_URL, serving the checkpoint in PIR_TEST_MODEL_DIR). The checkpoint is the built-in
+(ENGINE_TEST_VLLM_URL, ENGINE_TEST_SGLANG_URL, serving the checkpoint in ENGINE_TEST_MODEL_DIR). The checkpoint is the built-in
 model where it is present, else a random one. The oracle for tokens and log-probabilities is transformers' own forward.
 """
 
@@ -114,7 +114,7 @@ async def asked_leg(oracle: Oracle) -> tuple[list[int], list[int]]:
 def oracle(tmp_path_factory: pytest.TempPathFactory) -> Oracle:
     import transformers
 
-    named = os.environ.get("PIR_TEST_MODEL_DIR")
+    named = os.environ.get("ENGINE_TEST_MODEL_DIR")
     directory = Path(named) if named else BUILTIN
     if not (directory / "config.json").exists():
         directory = tmp_path_factory.mktemp("tiny")
@@ -145,20 +145,20 @@ def target(
     request: pytest.FixtureRequest, oracle: Oracle, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Target]:
     kind: str = request.param
-    url, python = os.environ.get(f"PIR_TEST_{kind.upper()}_URL"), os.environ.get(f"PIR_{kind.upper()}_PYTHON")
+    url, python = os.environ.get(f"ENGINE_TEST_{kind.upper()}_URL"), os.environ.get(f"{kind.upper()}_PYTHON")
     if kind == "local":
         yield Target(kind)
     elif url:
-        if not os.environ.get("PIR_TEST_MODEL_DIR"):
-            pytest.skip(f"PIR_TEST_{kind.upper()}_URL also needs PIR_TEST_MODEL_DIR, the checkpoint that it serves")
+        if not os.environ.get("ENGINE_TEST_MODEL_DIR"):
+            pytest.skip(f"ENGINE_TEST_{kind.upper()}_URL also needs ENGINE_TEST_MODEL_DIR, the checkpoint that it serves")
         yield Target(kind, url)
     elif python:
-        folder = Path(os.environ.get("PIR_TEST_LOGS") or tmp_path_factory.mktemp("logs"))
+        folder = Path(os.environ.get("ENGINE_TEST_LOGS") or tmp_path_factory.mktemp("logs"))
         with serving(kind, python, oracle.directory, folder / f"{kind}.log") as server:
             print(f"\n{kind} was ready after {server.start_s:.0f} s; log {server.log}")
             yield Target(kind, server.url, server)
     else:
-        pytest.skip(f"no {kind}: set PIR_{kind.upper()}_PYTHON (a venv's python) or PIR_TEST_{kind.upper()}_URL")
+        pytest.skip(f"no {kind}: set {kind.upper()}_PYTHON (a venv's python) or ENGINE_TEST_{kind.upper()}_URL")
 
 
 @pytest.fixture
