@@ -127,7 +127,7 @@ def parse(arguments: list[str]) -> None:
 def test_pir_commands_and_their_flags_exist(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     commands = pir_commands()
-    assert {words[0] for _, words in commands} >= {"serve", "chat", "problems", "train", "doctor", "models"}
+    assert {words[0] for _, words in commands} >= {"serve", "chat", "problems", "train", "doctor"}
     for page, words in commands:
         try:
             parse(words)
