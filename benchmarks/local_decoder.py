@@ -17,7 +17,6 @@ import logging
 import math
 import random
 import statistics
-import tempfile
 import time
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import asdict, dataclass, field
@@ -26,6 +25,7 @@ from typing import Any
 
 from pir_serve.engines.base import LegRequest, SamplingParams
 from pir_serve.engines.local import LocalEngine
+from pir_serve.settings import BUILTIN_MODEL
 
 LegFunction = Callable[[list[int], int], AsyncGenerator[list[int], None]]
 """(all ids so far, how many tokens) -> the new ids, as they come."""
@@ -153,20 +153,15 @@ async def run(model_dir: Path, users: list[int], turns: int, pause_s: float) -> 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model-dir", type=Path, help="a Llama checkpoint; default: a random one of 0.8 M parameters")
+    parser.add_argument(
+        "--model-dir", type=Path, default=BUILTIN_MODEL, help="a Llama checkpoint; default: the built-in"
+    )
     parser.add_argument("--users", type=int, nargs="+", default=[1, 8, 32])
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--pause", type=float, default=0.3, help="mean pause before an answer, seconds")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as scratch:
-        model_dir = args.model_dir
-        if model_dir is None:
-            from tests.engines.tiny_checkpoint import write_checkpoint
-
-            model_dir = Path(scratch)
-            write_checkpoint(model_dir)
-        results = asyncio.run(run(model_dir, args.users, args.turns, args.pause))
+    results = asyncio.run(run(args.model_dir, args.users, args.turns, args.pause))
     if args.json:
         args.json.write_text(json.dumps([asdict(figures) | figures.row() for figures in results], indent=1))
 

@@ -103,7 +103,7 @@ class Trajectory:
     @property
     def completion_text(self) -> str:
         """All that follows the prompt, tags included: what a training row or a grader reads."""
-        return "".join(s.text for s in self.segments[len(self.prompt_segments):])
+        return "".join(s.text for s in self.segments[len(self.prompt_segments) :])
 
     def append(self, *segments: Segment) -> Trajectory:
         return replace(self, segments=(*self.segments, *segments))
@@ -120,7 +120,9 @@ class Trajectory:
             NotAwaitingUser: no ask is pending.
         """
         if self.status is not Status.AWAITING_USER or self.pending is None:
-            raise NotAwaitingUser(f"{self.session} is {self.status}; only a trajectory that awaits the user can be resumed")
+            raise NotAwaitingUser(
+                f"{self.session} is {self.status}; only a trajectory that awaits the user can be resumed"
+            )
         exchange = Exchange(self.pending, response, by)
         return replace(
             self,

@@ -160,9 +160,7 @@ class Builder:
         self.steps.append(step)
         return step
 
-    def goal(
-        self, a: Operand, operator: Operator, b: Operand, target: str, unit: str, questions: str
-    ) -> None:
+    def goal(self, a: Operand, operator: Operator, b: Operand, target: str, unit: str, questions: str) -> None:
         """The last operation, whose result is asked for: in the words of `questions`, or by naming the target."""
         self.op(a, operator, b, target, unit)
         self.target = target

@@ -150,7 +150,9 @@ def target(
         yield Target(kind)
     elif url:
         if not os.environ.get("ENGINE_TEST_MODEL_DIR"):
-            pytest.skip(f"ENGINE_TEST_{kind.upper()}_URL also needs ENGINE_TEST_MODEL_DIR, the checkpoint that it serves")
+            pytest.skip(
+                f"ENGINE_TEST_{kind.upper()}_URL also needs ENGINE_TEST_MODEL_DIR, the checkpoint that it serves"
+            )
         yield Target(kind, url)
     elif python:
         folder = Path(os.environ.get("ENGINE_TEST_LOGS") or tmp_path_factory.mktemp("logs"))
