@@ -57,8 +57,8 @@ class Size:
 
 DEFAULT = Size(
     rounds=5,
-    latency=(Load(1, 0, 64, 150), Load(1, 1000, 64, 40), Load(32, 100, 64, 96), Load(32, 20, 32, 32)),
-    streams=(Load(32, 100, 200, 32), Load(256, 20, 40, 256), Load(256, 100, 200, 256), Load(256, 0, 400, 256)),
+    latency=(Load(1, 0, 64, 150), Load(1, 1000, 128, 30), Load(32, 100, 128, 64)),
+    streams=(Load(256, 20, 40, 256), Load(256, 100, 200, 256), Load(256, 0, 400, 256)),
     whole=(Load(1, 0, 64, 200), Load(32, 0, 64, 400)),
     resumes=100,
     suspended=(0, 1000),
@@ -141,7 +141,7 @@ async def _compare(desk: Desk, load: Load, *, stream: bool = True) -> Compared:
         count=load.count,
         in_flight=load.in_flight,
         stream=stream,
-        spread_s=min(spread_s, 1.0),
+        spread_s=min(spread_s, 0.5),
     )
 
 
