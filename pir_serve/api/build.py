@@ -17,14 +17,15 @@ from pir_serve.store.sqlite import SqliteStore
 
 def build_gateway(settings: Settings) -> Gateway:
     """Nothing is started yet. Raises: ConfigError, about files that are missing or extras that are not installed."""
-    return Gateway(settings, [build_model(settings)], build_store(settings), build_secret(settings))
+    codec = build_codec(settings)
+    secret = build_secret(settings)
+    model = ServedModel(settings.name, build_engine(settings, codec, secret), codec, folder=settings.model_dir)
+    return Gateway(settings, [model], build_store(settings), secret)
 
 
-def build_model(settings: Settings) -> ServedModel:
-    """The model, its engine and its codec. Raises: ConfigError."""
-    preset = known_preset(settings)
-    codec = PromptCodec.load(settings.tokenizer_dir, preset=preset)
-    return ServedModel(settings.name, build_engine(settings), codec, folder=settings.model_dir)
+def build_codec(settings: Settings) -> PromptCodec:
+    """Raises: ConfigError."""
+    return PromptCodec.load(settings.tokenizer_dir, preset=known_preset(settings))
 
 
 def known_preset(settings: Settings) -> Preset | None:
@@ -34,20 +35,24 @@ def known_preset(settings: Settings) -> Preset | None:
     return None
 
 
-def build_engine(settings: Settings) -> Engine:
-    """Raises: ConfigError."""
+def build_engine(settings: Settings, codec: PromptCodec, secret: bytes) -> Engine:
+    """`secret` hashes tenants into cache partitions, alike in every replica that shares it. Raises: ConfigError."""
     if settings.engine == "local":
         return _local_engine(settings)
     if len(settings.engine_url) > 1:
         raise ConfigError("several engine addresses are not supported yet; put a router in front of the servers")
     assert settings.model is not None, "checked by Settings"
-    if settings.engine == "vllm":
-        from pir_serve.engines.vllm import VllmEngine
-
-        return VllmEngine(settings.engine_url[0], settings.model, api_key=settings.engine_api_key)
     from pir_serve.engines.sglang import SglangEngine
+    from pir_serve.engines.vllm import VllmEngine
 
-    return SglangEngine(settings.engine_url[0], settings.model, api_key=settings.engine_api_key)
+    dialect = VllmEngine if settings.engine == "vllm" else SglangEngine
+    return dialect(
+        settings.engine_url[0],
+        settings.model,
+        api_key=settings.engine_api_key,
+        vocab_size=codec.vocab_size,
+        cache_key=hashlib.sha256(b"cache" + secret).digest(),
+    )
 
 
 def _local_engine(settings: Settings) -> Engine:

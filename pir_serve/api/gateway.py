@@ -21,7 +21,8 @@ from starlette.responses import Response as HttpResponse
 
 from pir_serve.api.auth import Authenticator
 from pir_serve.engines.base import Engine
-from pir_serve.errors import PirError, RequestError, StoreError, UnknownModel
+from pir_serve.engines.verify import Tokenizes, verify
+from pir_serve.errors import ConfigError, EngineError, PirError, RequestError, StoreError, UnknownModel
 from pir_serve.policy import NO_ASK_SUFFIX, AskPolicy
 from pir_serve.prompt import PromptCodec
 from pir_serve.resume import Keys
@@ -108,7 +109,7 @@ class Gateway:
         """Store and engines are started, and ended again.
 
         Raises:
-            StoreError, EngineUnavailable, ConfigError: one of them cannot start.
+            StoreError, EngineUnavailable, ConfigError: one of them cannot start, or the engine reads other tokens.
         """
         started: list[Engine | Store] = []
         expiry: asyncio.Task[None] | None = None
@@ -118,6 +119,7 @@ class Gateway:
             for model in self.models.values():
                 started.append(model.engine)
                 await model.engine.start()
+                await _check_tokenizer(model)
             expiry = asyncio.create_task(self._expire_for_ever())
             yield
         finally:
@@ -136,6 +138,22 @@ class Gateway:
                 if expired:
                     logger.info("%d suspensions expired", expired)
             await asyncio.sleep(_EXPIRE_EVERY_S)
+
+
+async def _check_tokenizer(model: ServedModel) -> None:
+    """Raises: ConfigError, where the engine encodes a text otherwise than we do: every prompt would be wrong."""
+    if not isinstance(model.engine, Tokenizes):
+        return
+    try:
+        differences = await verify(model.engine, model.codec)
+    except EngineError as error:
+        logger.warning("%s does not tell how it tokenises, so that could not be checked: %s", model.engine.name, error)
+        return
+    if differences:
+        raise ConfigError(
+            f"{model.engine.name} tokenises otherwise than the tokenizer given here: {differences[0]}. "
+            "Point --tokenizer at the folder of the model that the engine serves"
+        )
 
 
 def json_reply(body: dict[str, Any], *, status: int = 200, headers: Mapping[str, str] | None = None) -> HttpResponse:

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from pir_serve.api.build import build_engine, build_secret, build_store, known_preset
 from pir_serve.engines.base import LegRequest, SamplingParams
+from pir_serve.engines.verify import Tokenizes, verify
 from pir_serve.errors import ConfigError, PirError
 from pir_serve.markup import TAGS
 from pir_serve.prompt import Message, PromptCodec
@@ -130,10 +131,11 @@ async def _tags(codec: PromptCodec) -> tuple[bool, str]:
 
 async def _engine(settings: Settings, codec: PromptCodec) -> tuple[bool, str]:
     """It starts, and continues a prompt of ours by a few tokens."""
-    engine = build_engine(settings)
+    engine = build_engine(settings, codec, build_secret(settings))
     began = time.perf_counter()
     try:
         await engine.start()
+        differences = await verify(engine, codec) if isinstance(engine, Tokenizes) else []
         ids = [i for s in codec.encode_prompt([Message("user", "What is 2 + 3?")]) for i in s.token_ids]
         greedy = SamplingParams(temperature=0.0)
         request = LegRequest(prompt_ids=ids, max_tokens=8, sampling=greedy, request_id="doctor", session="doctor")
@@ -146,5 +148,7 @@ async def _engine(settings: Settings, codec: PromptCodec) -> tuple[bool, str]:
         raise ConfigError(
             f"{engine.name} wrote token {max(received)}; the tokenizer has {codec.vocab_size}: wrong --tokenizer?"
         )
+    if differences:
+        raise ConfigError(f"{engine.name} tokenises otherwise than --tokenizer: {differences[0]}")
     took = time.perf_counter() - began
     return True, f"{engine.name}, {engine.max_model_len} tokens of context, first words after {took:.1f} s"

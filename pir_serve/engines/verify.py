@@ -1,10 +1,10 @@
-"""Whether the gateway's tokenizer is the engine's: the same strings encoded on both sides. Used by `pir doctor`."""
+"""Whether the gateway's tokenizer is the engine's: the same strings encoded on both sides, at start and by `pir doctor`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from pir_serve.trajectory import Segment
 
@@ -23,6 +23,7 @@ class Codec(Protocol):
     def encode_response(self, text: str) -> Segment: ...
 
 
+@runtime_checkable
 class Tokenizes(Protocol):
     async def tokenize(self, text: str) -> list[int]: ...
 
