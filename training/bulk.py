@@ -35,9 +35,11 @@ def shared_out(job: Job[T], n: int, processes: int) -> list[T]:
         return [result for part in parts for result in part]
 
 
-def scored_pairs(folder: Path, split: Split, seed: int, temperature: float, start: int, n: int) -> list[Trace]:
+def scored_pairs(
+    folder: Path, families: Sequence[str], split: Split, seed: int, temperature: float, start: int, n: int
+) -> list[Trace]:
     """The model's own traces over complete and incomplete problems, alternating."""
-    problems = [p for pair in generate_pairs(split, n, seed, start) for p in pair]
+    problems = [p for pair in generate_pairs(split, n, seed, start, families=families) for p in pair]
 
     async def score() -> list[Trace]:
         async with Running(folder) as engine:
@@ -47,10 +49,17 @@ def scored_pairs(folder: Path, split: Split, seed: int, temperature: float, star
 
 
 def played(
-    folder: Path, split: Split, seed: int, condition: Condition, persona: Persona, start: int, n: int
+    folder: Path,
+    families: Sequence[str],
+    split: Split,
+    seed: int,
+    condition: Condition,
+    persona: Persona,
+    start: int,
+    n: int,
 ) -> list[Outcome]:
     """Problems of a split, played under one condition against one persona."""
-    pairs: Sequence[tuple[Problem, Problem]] = list(generate_pairs(split, n, seed, start))
+    pairs: Sequence[tuple[Problem, Problem]] = list(generate_pairs(split, n, seed, start, families=families))
     problems = [complete if condition == "complete" else incomplete for complete, incomplete in pairs]
 
     async def play() -> list[Outcome]:

@@ -23,6 +23,8 @@ class Mixture:
     """Problems with a hidden fact, whose value the reasoning states all the same."""
     follow_up: float = 0.04
     """Problems that come as the second turn of a conversation."""
+    families: tuple[str, ...] = ()
+    """Only these families of problems, in turn; empty: all, at random. For runs in miniature."""
     drills: float = 0.25
     """Sums without a story: a problem holds two operations in a hundred tokens, a drill ten, and in a trial run nearly
     all of a half-trained model's mistakes were wrong sums."""
@@ -64,7 +66,7 @@ def base_examples(split: Split, seed: int, n: int, mixture: Mixture) -> Iterator
     """`n` examples of passive reasoning, the same for the same arguments."""
     rng = random.Random(f"base:{split}:{seed}")
     problems: Sequence[Problem] = []
-    for complete, incomplete in generate_pairs(split, n, seed):
+    for complete, incomplete in generate_pairs(split, n, seed, families=mixture.families):
         if rng.random() < mixture.drills:
             yield drill(rng)
             continue
@@ -79,6 +81,9 @@ def base_examples(split: Split, seed: int, n: int, mixture: Mixture) -> Iterator
         problems = (*problems[-20:], complete)
 
 
-def generate_pairs(split: Split, n: int, seed: int, start: int = 0) -> Iterator[tuple[Problem, Problem]]:
+def generate_pairs(
+    split: Split, n: int, seed: int, start: int = 0, *, families: Sequence[str] = ()
+) -> Iterator[tuple[Problem, Problem]]:
     """`n` complete and incomplete versions of the same problem, together, from index `start` on."""
-    return (make_pair(split, seed, index) for index in range(start, start + n))
+    for index in range(start, start + n):
+        yield make_pair(split, seed, index, families[index % len(families)] if families else None)

@@ -181,7 +181,7 @@ class Chain:
 
     def _asking(self) -> dict[str, Any]:
         c, base = self.config, self.out / "base"
-        score = functools.partial(scored_pairs, base)
+        score = functools.partial(scored_pairs, base, c.mixture.families)
         traces = shared_out(functools.partial(score, "train", 700_000_001, 0.0), c.trace_pairs, c.processes)
         validation = shared_out(functools.partial(score, "validation", 5, 0.0), c.checked_pairs, c.processes)
         sampled = shared_out(functools.partial(score, "validation", 5, 1.0), c.checked_pairs, c.processes)
@@ -237,7 +237,15 @@ class Chain:
     ) -> dict[str, Any]:
         figures: dict[str, Any] = {}
         for condition in conditions:
-            job = functools.partial(played, self.out / stage, split, self.config.evaluation.seed, condition, persona)
+            job = functools.partial(
+                played,
+                self.out / stage,
+                self.config.mixture.families,
+                split,
+                self.config.evaluation.seed,
+                condition,
+                persona,
+            )
             figures[condition] = summary(shared_out(job, pairs, self.config.processes))
             accuracy, asked = figures[condition]["accuracy"], figures[condition]["asked"]
             print(
@@ -251,7 +259,9 @@ class Chain:
 def tokenizer_texts(config: TinyConfig) -> Iterator[str]:
     """Problems, reasoning, questions and statements of the training split."""
     rng = random.Random(config.seed)
-    for complete, incomplete in corpus.generate_pairs("train", config.tokenizer_problems, 900_000_001):
+    for complete, incomplete in corpus.generate_pairs(
+        "train", config.tokenizer_problems, 900_000_001, families=config.mixture.families
+    ):
         yield from (part.text for part in corpus.solved(complete))
         for fact in incomplete.hidden:
             yield question(fact, rng)
