@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import math
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -313,7 +313,8 @@ async def test_sampling_follows_the_distribution(engine: LocalEngine, checkpoint
             kept &= order.values.cumsum(-1) - order.values < params.top_p
         allowed = {int(i): float(p) for i, p in zip(order.indices[kept], order.values[kept], strict=True)}
         total = sum(allowed.values())
-        legs = await asyncio.gather(*(collect(engine, LegRequest(prompt, 1, params)) for _ in range(600)))
+        requests = [LegRequest(prompt, 1, replace(params, seed=k)) for k in range(600)]  # the same draws in every run
+        legs = await asyncio.gather(*(collect(engine, request) for request in requests))
         counts: dict[int, int] = {}
         for leg in legs:
             counts[leg.token_ids[0]] = counts.get(leg.token_ids[0], 0) + 1

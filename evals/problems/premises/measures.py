@@ -78,7 +78,7 @@ kind(
     vague="""
     There is [also|] a [short|long|] break.
     {who} [also|] [takes|has] a [short|long|] break.
-    {who} [rests|stops] for a while [in between|].
+    {who} [rests|stops] for a while[ in between|].
     {who} takes a break for [a while|some time|a few minutes].
     """,
     asks="""
