@@ -119,12 +119,12 @@ def test_main_prints_one_line_and_no_traceback() -> None:
 
 
 def test_settings_come_from_variables_and_flags_win() -> None:
-    env = {"PIR_PORT": "9000", "PIR_API_KEY": "key-number-one, key-number-two", "PIR_STORE": "/tmp/x.db", "HOME": "/"}
+    env = {"PIR_PORT": "9000", "PIR_API_KEY": "key-number-one, key-number-two", "PIR_STORE": "/data/x.db", "HOME": "/"}
     settings = Settings.from_env(env, port=9001, engine_url=(), model=None)
     assert (settings.port, settings.api_key, settings.store) == (
         9001,
         ("key-number-one", "key-number-two"),
-        Path("/tmp/x.db"),
+        Path("/data/x.db"),
     )
     assert Settings.from_env({}).host == "127.0.0.1"
     with pytest.raises(ConfigError):
