@@ -42,6 +42,8 @@ class Recipe:
     """Rows whose questions and answers are ordinary turns before the reasoning, as after an expired suspension."""
     follow_up: float = 0.04
     """Rows that come as the second problem of a conversation."""
+    volunteered: float = 0.06
+    """Rows in which the user says an uncertain fact between two steps, before the model would ask for it."""
     max_repeats: int = 3
     """Asks for one fact until the user tells it."""
     seed: int = 1
@@ -134,11 +136,29 @@ class _Row:
         unanswered = kind < self.recipe.rebuilt + self.recipe.unanswered
         self._own = [prompt(*self._before, self.problem.shown)]
         facts = {fact.id: fact for fact in self.problem.facts}
-        for step in self.problem.steps:
+        volunteered, before_step = self._volunteered()
+        for number, step in enumerate(self.problem.steps):
+            if number == before_step and volunteered is not None:
+                self._tell(facts[volunteered])
             if step.fact_id in self._chosen and step.fact_id is not None:
                 self._ask_until_told(facts[step.fact_id], unanswered)
             self._written += step.text + "\n"
         self._own.append(Part(Author.MODEL, self._written + answer(self.problem.gold)))
+
+    def _volunteered(self) -> tuple[str | None, int]:
+        """A fact that the user says unasked, and the number of the step before which it is said."""
+        if not self._chosen or self.rng.random() >= self.recipe.volunteered:
+            return None, -1
+        fact_id = self.rng.choice(self._chosen)
+        needed_at = next(k for k, step in enumerate(self.problem.steps) if step.fact_id == fact_id)
+        return fact_id, self.rng.randint(0, needed_at)
+
+    def _tell(self, fact: Fact) -> None:
+        if self._written:
+            self._own.append(Part(Author.MODEL, self._written))
+        self._own.append(response(fact.text))
+        self._written = "\n"
+        self.known.add(fact.id)
 
     def _ask_until_told(self, fact: Fact, unanswered: bool) -> None:
         for _ in range(self.recipe.max_repeats):

@@ -1,5 +1,6 @@
 """Asking data: asks stand before the uncertain facts, the reasoning stays true, and what is turned down is counted."""
 
+import dataclasses
 import json
 import random
 
@@ -11,7 +12,7 @@ from pir_serve.uncertainty import Step
 from training.augment import Recipe, Report, asking_rows
 from training.entropy import Trace, find_gaps, stated_fact, threshold
 
-PLAIN = Recipe(copies=1, clean=1.0, unanswered=0.0, rebuilt=0.0, follow_up=0.0)
+PLAIN = Recipe(copies=1, clean=1.0, unanswered=0.0, rebuilt=0.0, follow_up=0.0, volunteered=0.0)
 
 
 def traced(problem: Problem, *, unsure_of: set[str]) -> Trace:
@@ -73,6 +74,20 @@ def test_an_ask_and_its_response_stand_right_before_the_hidden_fact() -> None:
         assert lines.endswith(f"</think>\nThe answer is \\boxed{{{problem.gold}}}.<|end|>")
 
 
+def test_a_volunteered_fact_stands_before_its_line_and_is_not_asked_for() -> None:
+    problems = incomplete(60)
+    rows, report = rows_of(problems, dataclasses.replace(PLAIN, volunteered=1.0))
+    by_id = {problem.row_id: problem for problem in problems}
+    assert report.rows == 60
+    for row in rows:
+        problem = by_id[row["row_id"]]
+        text = "".join(part["text"] for part in row["parts"][1:])
+        told = [f for f in problem.hidden if f"\n<response>{f.text}</response>\n" in text and f.id not in row["asked"]]
+        assert told, "one hidden fact is said unasked"
+        line = next(step.text for step in problem.steps if step.fact_id == told[0].id)
+        assert text.index(f"<response>{told[0].text}<") < text.index(f"\n{line}\n")
+
+
 def test_nobody_states_a_hidden_fact_that_was_not_asked_for() -> None:
     report = Report()
     traces = [traced(problem, unsure_of=set()) for problem in incomplete(40)]
@@ -100,7 +115,7 @@ def test_false_alarms_about_shown_facts_are_kept_and_counted() -> None:
 
 
 def test_an_unanswered_ask_is_followed_by_a_guess_and_no_second_ask() -> None:
-    rows, _ = rows_of(incomplete(40), Recipe(copies=1, unanswered=1.0, rebuilt=0.0, follow_up=0.0))
+    rows, _ = rows_of(incomplete(40), dataclasses.replace(PLAIN, unanswered=1.0))
     for row in rows:
         responses = [p["text"] for p in row["parts"] if p["author"] == "user"]
         assert responses == [f"\n<response>{AUTO_RESPONSE}</response>"]
