@@ -8,6 +8,7 @@ which lose their gain to stragglers. Resumable: every `save_every_s` seconds all
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import random
 import time
@@ -144,7 +145,7 @@ def _worker(  # the body of one process: kept whole, since its state is saved an
     rank: int, config: PretrainConfig, size: ModelSize, tokenizer_file: str, examples: Examples, out: str
 ) -> None:
     torch.set_num_threads(1)
-    directory, world = Path(out), config.workers
+    directory, world, parent = Path(out), config.workers, multiprocessing.parent_process()
     if world > 1:
         dist.init_process_group("gloo", init_method=f"file://{directory}/rendezvous", rank=rank, world_size=world)
     tokenizer = Tokenizer.from_file(tokenizer_file)
@@ -176,6 +177,8 @@ def _worker(  # the body of one process: kept whole, since its state is saved an
         seen += sum(len(e.ids) for e in batch)
         recent = 0.98 * recent + 0.02 * loss.item() if recent else loss.item()
         if step % config.average_every == 0 or step == config.steps:
+            if parent is not None and not parent.is_alive():
+                raise SystemExit("the run was killed; start it again to go on")
             if world > 1:
                 average_weights(model, world)
             due = torch.tensor(float(time.monotonic() - saved_at > config.save_every_s or step == config.steps))
