@@ -50,6 +50,11 @@ class Ask:
     index: int
     """0 for the first ask of the trajectory."""
     text: str
+    """The question as the user sees it."""
+    original: str | None = None
+    """The model's own words, where the question screen had them put in others; None where they are `text`."""
+    opened_by: Author = Author.MODEL
+    """TEMPLATE where the uncertainty gate wrote `<asking>` and the model only the question."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,20 @@ class Exchange:
     """What was said, before escaping."""
     by: Author
     """USER for a person (or simulator), TEMPLATE when the ask policy answered in the user's place."""
+    reason: str = ""
+    """Why the user was not asked: `never` or `max` (the ask policy), `empty` (no question), `screen:<rule>` (blocked),
+    `volunteered` (the user said something while the question was being written, and that went in instead). "" where
+    the user was asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Volunteered:
+    """What the user said unasked while the model was reasoning."""
+
+    text: str
+    """What was said, before escaping."""
+    segment: int
+    """Index of the segment of the trajectory that says it to the model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +98,8 @@ class Trajectory:
     """Names of markup faults seen in the model's output, in order; recorded, never repaired in silence."""
     detail: str | None = None
     """Why the status is `incomplete` or `failed`: max_tokens, context_length, malformed_ask, engine_error ..."""
+    volunteered: tuple[Volunteered, ...] = ()
+    """In the order in which they entered the reasoning."""
 
     @property
     def token_ids(self) -> list[int]:
@@ -86,15 +107,21 @@ class Trajectory:
 
     @property
     def prompt_segments(self) -> tuple[Segment, ...]:
-        """Those before the model's first token."""
-        for k, segment in enumerate(self.segments):
+        """Those before the model's first token, and before what a user volunteered even earlier."""
+        first = min((v.segment for v in self.volunteered), default=len(self.segments))
+        for k, segment in enumerate(self.segments[:first]):
             if segment.author is Author.MODEL:
                 return self.segments[:k]
-        return self.segments
+        return self.segments[:first]
 
     @property
     def num_asks(self) -> int:
         return len(self.exchanges) + (self.pending is not None)
+
+    @property
+    def num_shown(self) -> int:
+        """Asks that the user has answered, hence seen."""
+        return sum(exchange.by is Author.USER and not exchange.reason for exchange in self.exchanges)
 
     @property
     def num_model_tokens(self) -> int:
@@ -108,13 +135,25 @@ class Trajectory:
     def append(self, *segments: Segment) -> Trajectory:
         return replace(self, segments=(*self.segments, *segments))
 
-    def suspend(self, ask_text: str) -> Trajectory:
+    def volunteer(self, text: str, segment: Segment) -> Trajectory:
+        """The user has said something unasked, whose tokens are `segment`."""
+        assert self.status is Status.IN_PROGRESS
+        said = Volunteered(text, len(self.segments))
+        return replace(self, segments=(*self.segments, segment), volunteered=(*self.volunteered, said))
+
+    def suspend(self, ask_text: str, *, opened_by: Author = Author.MODEL) -> Trajectory:
         """The model has asked: wait for the user."""
         assert self.status is Status.IN_PROGRESS
-        return replace(self, status=Status.AWAITING_USER, pending=Ask(self.num_asks, ask_text))
+        return replace(self, status=Status.AWAITING_USER, pending=Ask(self.num_asks, ask_text, opened_by=opened_by))
 
-    def respond(self, response: str, *segments: Segment, by: Author) -> Trajectory:
-        """Resume with a response, whose tokens are `segments`; the ask becomes an exchange.
+    def reword(self, text: str) -> Trajectory:
+        """The user is shown `text` in place of the question that is pending; the model's tokens stay as they are."""
+        assert self.pending is not None
+        original = self.pending.text if self.pending.original is None else self.pending.original
+        return replace(self, pending=replace(self.pending, text=text, original=original))
+
+    def respond(self, response: str, *segments: Segment, by: Author, reason: str = "") -> Trajectory:
+        """Resume with a response, whose tokens are `segments`; the ask becomes an exchange. `reason` as in `Exchange`.
 
         Raises:
             NotAwaitingUser: no ask is pending.
@@ -123,7 +162,7 @@ class Trajectory:
             raise NotAwaitingUser(
                 f"{self.session} is {self.status}; only a trajectory that awaits the user can be resumed"
             )
-        exchange = Exchange(self.pending, response, by)
+        exchange = Exchange(self.pending, response, by, reason)
         return replace(
             self,
             segments=(*self.segments, *segments),

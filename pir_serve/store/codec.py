@@ -15,9 +15,11 @@ from array import array
 from collections.abc import Sequence
 from typing import Any
 
-from pir_serve.trajectory import Ask, Author, Exchange, Segment, Status, Trajectory
+from pir_serve.trajectory import Ask, Author, Exchange, Segment, Status, Trajectory, Volunteered
 
-VERSION = 1
+VERSION = 2
+"""2 added what was volunteered, why an ask was not shown, who opened it and its original words. 1 is read too."""
+_READABLE = (1, 2)
 _MAGIC = b"PT"
 _HEAD = struct.Struct("<2sBcIII")
 
@@ -52,8 +54,8 @@ def load(data: bytes) -> tuple[Trajectory, dict[str, Any]]:
         magic, version, kind, *sizes = _HEAD.unpack_from(data)
         if magic != _MAGIC:
             raise CodecError("not a stored trajectory")
-        if version != VERSION:
-            raise CodecError(f"stored in format {version}; this version reads format {VERSION}")
+        if version not in _READABLE:
+            raise CodecError(f"stored in format {version}; this version reads formats up to {VERSION}")
         if len(data) != _HEAD.size + sum(sizes):
             raise CodecError("truncated")
         ends = [_HEAD.size, _HEAD.size + sizes[0], _HEAD.size + sizes[0] + sizes[1], len(data)]
@@ -71,10 +73,11 @@ def _document(t: Trajectory) -> dict[str, Any]:
         "session": t.session,
         "model": t.model,
         "status": t.status.value,
-        "pending": t.pending and [t.pending.index, t.pending.text],
+        "pending": t.pending and _ask_out(t.pending),
         "malformed": t.malformed,
         "detail": t.detail,
-        "exchanges": [[e.ask.index, e.ask.text, e.response, e.by.value] for e in t.exchanges],
+        "exchanges": [[_ask_out(e.ask), e.response, e.by.value, e.reason] for e in t.exchanges],
+        "volunteered": [[v.text, v.segment] for v in t.volunteered],
         # The three counts cut the flat lists of ids and log-probabilities.
         "segments": [
             [s.author.value, s.text, len(s.token_ids), _length(s.sampled_ids), len(s.logprobs)] for s in t.segments
@@ -98,12 +101,33 @@ def _trajectory(document: dict[str, Any], ids: list[int], logprobs: list[float])
         session=document["session"],
         model=document["model"],
         segments=tuple(segments),
-        exchanges=tuple(Exchange(Ask(k, ask), said, Author(by)) for k, ask, said, by in document["exchanges"]),
+        exchanges=tuple(map(_exchange_in, document["exchanges"])),
         status=Status(document["status"]),
-        pending=Ask(*document["pending"]) if document["pending"] else None,
+        pending=_ask_in(document["pending"]) if document["pending"] else None,
         malformed=tuple(document["malformed"]),
+        volunteered=tuple(Volunteered(text, segment) for text, segment in document.get("volunteered", ())),
         detail=document["detail"],
     )
+
+
+def _ask_out(ask: Ask) -> list[Any]:
+    return [ask.index, ask.text, ask.original, ask.opened_by.value]
+
+
+def _ask_in(row: list[Any]) -> Ask:
+    index, text, *more = row
+    if not more:  # format 1
+        return Ask(index, text)
+    original, opened_by = more
+    return Ask(index, text, original, Author(opened_by))
+
+
+def _exchange_in(row: list[Any]) -> Exchange:
+    if not isinstance(row[0], list):  # format 1
+        index, text, said, by = row
+        return Exchange(Ask(index, text), said, Author(by))
+    ask, said, by, reason = row
+    return Exchange(_ask_in(ask), said, Author(by), reason)
 
 
 def _length(ids: Sequence[int] | None) -> int | None:
