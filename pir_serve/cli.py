@@ -16,6 +16,7 @@ _OWN = {
     "serve": "Start the gateway.",
     "chat": "Chat with a model that asks, in the terminal.",
     "doctor": "Check settings, store, engine, tokenizer and tags, and say what is wrong.",
+    "conformance": "Check that a gateway pauses and resumes as the protocol says.",
     "models": "List the published models that need no configuration.",
 }
 _ADDED = {

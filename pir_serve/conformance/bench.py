@@ -1,0 +1,205 @@
+"""Where a check plays: conversations with the gateway over one surface, streamed or not, and what must hold of replies."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from pir_serve.conformance.surfaces import Call, Carrier, Reply, Surface, Turn
+from pir_serve.conformance.wire import Http, Raw, lower_headers
+
+_ID_SLACK = 8
+"""Tokens by which a resumed prompt may be shorter than what was read and written before: an engine may have sampled a
+few beyond the question, which are cut."""
+
+
+class Violation(Exception):
+    """The contract is broken; the message says how."""
+
+
+class NotTestable(Exception):
+    """Nothing can be said here: the model never asked, an option is missing, the surface has no such thing."""
+
+
+def require(holds: object, otherwise: str) -> None:
+    """Raises: Violation."""
+    if not holds:
+        raise Violation(otherwise)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that lacks a fact, and the fact."""
+
+    text: str
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a run is about."""
+
+    model: str
+    problems: tuple[Problem, ...]
+    no_ask_suffix: str = ":no-ask"
+    tries: int = 5
+    """Problems given to the model before it counts as one that does not ask."""
+    max_wait_s: float = 5.0
+    """How long a check may wait for a question to expire."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A conversation that has come to a question."""
+
+    problem: Problem
+    turns: tuple[Turn, ...]
+    """The question the last."""
+    reply: Reply
+
+    @property
+    def question(self) -> str:
+        return self.turns[-1].text
+
+    @property
+    def session(self) -> str:
+        return str(self.reply.pir.get("session") or "")
+
+    def and_then(self, text: str) -> tuple[Turn, ...]:
+        return (*self.turns, Turn("user", text))
+
+
+@dataclass
+class Bench:
+    """One check's view of the gateway. What it sends is streamed or not throughout."""
+
+    http: Http
+    surface: Surface
+    stream: bool
+    setup: Setup
+    other_http: Http | None = None
+    """The same gateway with another API key."""
+    requests: int = field(default=0, init=False)
+
+    # -- sending
+
+    def call(self, turns: Sequence[Turn], **options: Any) -> Call:
+        """`options`: the fields of `Call`."""
+        return Call(**{"model": self.setup.model, "stream": self.stream, **options, "turns": tuple(turns)})
+
+    async def send(self, turns: Sequence[Turn], *, http: Http | None = None, **options: Any) -> Reply:
+        """A reply, whatever its status; 5xx is a violation wherever it comes from."""
+        call = self.call(turns, **options)
+        self.requests += 1
+        headers = self.surface.headers(call)
+        raw = await (http or self.http).post(self.surface.path, self.surface.body(call), headers)
+        require(raw.status < 500, f"HTTP {raw.status}: {raw.text[:200]}")
+        return self.surface.read(raw)
+
+    async def send_raw(self, body: Any) -> Raw:
+        self.requests += 1
+        return await self.http.post(self.surface.path, body)
+
+    async def send_and_leave(self, turns: Sequence[Turn], **options: Any) -> None:
+        """Send, and close the connection: streamed after the first bytes, else after a moment of waiting."""
+        call = self.call(turns, **options)
+        self.requests += 1
+        headers = self.surface.headers(call)
+
+        async def begin() -> None:
+            async with self.http.open(self.surface.path, self.surface.body(call), headers) as reply:
+                await reply.content.readany()
+
+        try:
+            await asyncio.wait_for(begin(), None if self.stream else 0.03)
+        except TimeoutError:
+            return
+
+    @asynccontextmanager
+    async def still_streaming(self, turns: Sequence[Turn]) -> AsyncGenerator[Reply, None]:
+        """What is known of a streamed reply as soon as it says that it asks (else at its end), its connection open."""
+        call = self.call(turns)
+        self.requests += 1
+        async with self.http.open(self.surface.path, self.surface.body(call)) as response:
+            text, reply = b"", Reply(Raw(response.status, lower_headers(response), ""))
+            async for piece in response.content.iter_any():
+                text += piece
+                raw = Raw(response.status, lower_headers(response), text.decode("utf-8", "replace"))
+                reply = self.surface.read(raw)
+                if reply.asks:
+                    break
+            yield reply
+
+    # -- conversations
+
+    async def ask(self, *, opening: Sequence[Turn] = (), wrap: str = "{}", **options: Any) -> Asked:
+        """Problems, until the model asks about one. `opening` comes before it; `wrap` is put around its text.
+
+        Raises:
+            NotTestable: it never did.
+        """
+        for k in range(self.setup.tries):
+            problem = self.setup.problems[k % len(self.setup.problems)]
+            turns = (*opening, Turn("user", wrap.replace("{}", problem.text)))
+            reply = await self.send(turns, **options)
+            require(reply.ok, f"a plain problem got HTTP {reply.raw.status}: {reply.raw.text[:200]}")
+            if reply.asks:
+                return Asked(problem, (*turns, Turn("assistant", reply.text, reply)), reply)
+        raise NotTestable(f"the model asked about none of {self.setup.tries} problems; give it others, or more --tries")
+
+    async def answer(self, asked: Asked, text: str | None = None, *, carry: Carrier = "text", **options: Any) -> Reply:
+        """The reply to an answer, the problem's own unless `text` is given."""
+        if carry not in self.surface.carriers:
+            raise NotTestable(f"{self.surface.name} has no such way to answer")
+        reply = await self.send(asked.and_then(text or asked.problem.answer), carry=carry, **options)
+        require(reply.ok, f"the answer got HTTP {reply.raw.status}: {reply.raw.text[:200]}")
+        return reply
+
+    def require_resumed(self, asked: Asked, reply: Reply, *rungs: str) -> None:
+        """That `reply` goes on with the reasoning that asked: it says so, counts its questions on, and has read what
+        had been thought. The last two cannot be had from the visible text."""
+        require(
+            reply.resume in rungs,
+            f"X-PIR-Resume is {reply.resume or 'missing'}; it must be {' or '.join(rungs)}: the reasoning was not resumed",
+        )
+        before, now = asked.reply.pir.get("num_asks"), reply.pir.get("num_asks")
+        if isinstance(before, int) and isinstance(now, int):
+            least = before + reply.asks
+            require(now >= least, f"num_asks is {now} after {before}: this is not the reasoning that asked")
+        had, has = asked.reply.usage, reply.usage
+        if had and has:
+            known = int(had["prompt_tokens"]) + int(had["completion_tokens"])
+            require(
+                int(has["prompt_tokens"]) >= known - _ID_SLACK,
+                f"the resumed prompt has {has['prompt_tokens']} tokens, fewer than the {known} read and written before "
+                "the question: the reasoning was lost",
+            )
+
+
+def nonce() -> str:
+    """A word that no other conversation has."""
+    return secrets.token_hex(4)
+
+
+def own_words() -> tuple[Turn, ...]:
+    """An opening that no other conversation has, so that nothing of theirs can be found by its text."""
+    return (Turn("user", f"Hello, I am {nonce()}."), Turn("assistant", "Hello!"))
+
+
+def edited(turns: Sequence[Turn], at: int, text: str) -> tuple[Turn, ...]:
+    return tuple(replace(t, text=text) if k == at else t for k, t in enumerate(turns))
+
+
+def has_tags(text: str) -> str | None:
+    """A control tag in what a user is shown, if there is one."""
+    tags = ("<think>", "</think>", "<asking>", "</asking>", "<response>", "</response>")
+    return next((tag for tag in tags if tag in text), None)
+
+
+def names(mapping: Mapping[str, Any], *keys: str) -> list[str]:
+    """Those of `keys` that are missing."""
+    return [key for key in keys if key not in mapping]
