@@ -49,7 +49,7 @@ _TAIL = """
 
 ```sh
 make setup-train
-.venv/bin/pip --version && .venv/bin/pir train tiny --output out/tiny
+.venv/bin/pir train tiny --output out/tiny
 ```
 
 Seeds and all settings are in `pir.json`, raw figures in `evaluation.json`. Versions: {versions}.
