@@ -7,64 +7,43 @@ import logging
 from bisect import bisect_left
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from typing import Literal
 
-from pir_serve.engines.base import Engine, FinishReason, LegRequest, SamplingParams, TokenChunk, Usage
+from pir_serve.engines.base import Engine, FinishReason, LegRequest, TokenChunk, Usage
 from pir_serve.errors import EngineUnavailable
+from pir_serve.events import AnswerDelta, LegEvent, ReasoningDelta, StepScored
+from pir_serve.interruption import StepGate, is_missing_close, single_tokens, steer_cut
 from pir_serve.markup import TAGS, AnswerText, AskDone, Event, Malformed, ReasoningText, State, StreamParser
-from pir_serve.policy import AskPolicy
+from pir_serve.params import RunParams
+from pir_serve.policy import Gate
 from pir_serve.prompt import IncrementalDecoder, PromptCodec
+from pir_serve.steering import Mailbox, Phase
+from pir_serve.stops import StopStrings
 from pir_serve.trajectory import Author, Segment, Status, Trajectory
 from pir_serve.uncertainty import Step, StepScorer
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class ReasoningDelta:
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class AnswerDelta:
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class StepScored:
-    """One reasoning step and its predictive entropy."""
-
-    leg: int
-    """Which leg of this run the step's offsets count in."""
-    step: Step
-
-
-LegEvent = ReasoningDelta | AnswerDelta | StepScored
-
-
-@dataclass(frozen=True, slots=True)
-class RunParams:
-    """What a request decides about its run."""
-
-    policy: AskPolicy = field(default_factory=AskPolicy)
-    sampling: SamplingParams = field(default_factory=SamplingParams)
-    max_tokens: int | None = None
-    """Budget over all tokens that the model writes in this run; None: what the context holds."""
-    stop: tuple[str, ...] = ()
-    """The user's stop strings: they end the visible answer and are not part of it."""
-    uncertainty: bool = False
-    """Whether reasoning steps are scored as they stream."""
-    max_asks: int = 16
-    """Loop guard over asks of the trajectory, whoever answers them."""
-    auto_response: str = "Use your best judgment."
-    request_id: str = ""
-    tenant: str = ""
-
-
 class Leg:
-    """One uninterrupted generation: collects ids and text as they come, and says what in them a client may see."""
+    """One uninterrupted generation: collects ids and text as they come, and says what in them a client may see.
 
-    def __init__(self, trajectory: Trajectory, codec: PromptCodec, params: RunParams, index: int) -> None:
+    It ends by itself, at an ask, or where it is interrupted: for what waits in the mailbox, or by the uncertainty gate.
+    """
+
+    def __init__(
+        self,
+        trajectory: Trajectory,
+        codec: PromptCodec,
+        params: RunParams,
+        index: int,
+        *,
+        mailbox: Mailbox | None = None,
+        gate: Gate | None = None,
+        in_ask: bool = False,
+    ) -> None:
+        """`in_ask`: the gate has opened an ask at the trajectory's end, and the leg is its question and no more."""
         self.start = trajectory
         self.codec = codec
         self.params = params
@@ -80,8 +59,21 @@ class Leg:
         self.usage: Usage | None = None
         self.reasoning_tokens = 0
         self.stopped = False
-        self._parser = StreamParser()
-        self._scorer = StepScorer(codec.incremental().feed) if params.uncertainty else None
+        self.in_ask = in_ask
+        self.interrupted: Literal["steer", "gate"] | None = None
+        self.cut = 0
+        """Characters of the leg's text that are kept, if it was interrupted."""
+        self._mailbox = mailbox
+        self._gate = StepGate(gate, trajectory) if gate is not None and not in_ask else None
+        self._decoder = codec.incremental() if mailbox is not None or self._gate is not None else None
+        """Where cuts may be needed the text is spelled by us: they are then exact."""
+        self._parser = StreamParser(state=State.ASK if in_ask else State.THINK)
+        scored = params.uncertainty or self._gate is not None
+        self._scorer = StepScorer(codec.incremental().feed, in_ask=in_ask) if scored else None
+        self._length = 0
+        """Characters of text so far."""
+        self._at_line_end = not in_ask
+        """Legs begin behind `<think>`, a response or a finished step."""
         self._stop = StopStrings(params.stop)
         self._answering = False
         self._said_reasoning = index > 0
@@ -92,7 +84,7 @@ class Leg:
             async for chunk in chunks:
                 for event in self._take(chunk):
                     yield event
-                if self.ask is not None or self.stopped:
+                if self.ask is not None or self.stopped or self.interrupted:
                     break
         for event in self._finish():
             yield event
@@ -129,14 +121,14 @@ class Leg:
     def _request(self, max_tokens: int) -> LegRequest:
         sampling = self.params.sampling
         # A leg taken up again draws from its own seed: the first draws are spent.
-        number = len(self.start.exchanges) + (1_000 if self.ids else 0)
+        number = sum(s.author is Author.MODEL for s in self.start.segments) + (1_000 if self.ids else 0)
         return LegRequest(
             prompt_ids=[*self.prompt_ids, *self.ids],
             max_tokens=max_tokens - len(self.ids),
             sampling=replace(sampling, seed=leg_seed(sampling.seed, number)),
             stop=(TAGS.ask_close,),
             stop_token_ids=self.codec.ask_stop_ids,
-            logprobs=self.params.uncertainty,
+            logprobs=self._scorer is not None,
             session=self.start.session,
             request_id=f"{self.params.request_id}-{self.index}",
             tenant=self.params.tenant,
@@ -149,16 +141,64 @@ class Leg:
             self.finish_reason = chunk.finish_reason
             self.usage = chunk.usage
         out: list[LegEvent] = []
-        was_answering = self._answering
-        if chunk.text:
-            self.texts.append(chunk.text)
-            self._see(self._parser.feed(chunk.text), out)
-            if self._answering and not was_answering:
-                self.reasoning_tokens = self._tokens_before_answer(len(chunk.token_ids))
-        if self._scorer is not None and not was_answering:
-            steps = self._scorer.feed(chunk.text, chunk.token_ids, chunk.logprobs)
-            out += [StepScored(self.index, step) for step in steps]
+        for part in self._parts(chunk):
+            self._hear(part, out)
+            if self.interrupted or self.stopped:
+                break
+        if self.in_ask:
+            self.stopped = self.stopped or self._answering  # it should have closed the ask
+            return []  # nothing of it is for the user, unless it closes the ask
         return out
+
+    def _parts(self, chunk: TokenChunk) -> list[TokenChunk]:
+        """The chunk; its tokens one by one where it matters after which of them the leg is cut."""
+        if self._decoder is None:
+            return [chunk]
+        if self._mailbox is not None and self._mailbox.is_waiting and not self._answering:
+            return single_tokens(chunk, self._decoder)
+        return [_redecoded(chunk, self._decoder)]
+
+    def _hear(self, part: TokenChunk, out: list[LegEvent]) -> None:
+        was_answering = self._answering
+        steer = None
+        if self._mailbox is not None and self._mailbox.is_waiting:
+            steer = steer_cut(self._parser, self._length, at_line_end=self._at_line_end, text=part.text)
+            if steer == self._length and not self._parser.held:
+                self._interrupt("steer", steer)
+                return
+        steps = []
+        if self._scorer is not None and not was_answering:
+            steps = self._scorer.feed(part.text, part.token_ids, part.logprobs)
+        text = part.text
+        if steer is not None:
+            self._interrupt("steer", steer)
+        elif self._gate is not None and steps:
+            opens = self._gate.opens_at(steps, "".join(self.texts) + text)
+            if opens is not None:
+                self._interrupt("gate", opens)
+        if self.interrupted:
+            text = text[: max(0, self.cut - self._length)]
+        if text:
+            self._length += len(text)
+            self._at_line_end = text.endswith("\n")
+            self.texts.append(text)
+            self._see(self._parser.feed(text), out)
+            if self._answering and not was_answering:
+                self.reasoning_tokens = self._tokens_before_answer(len(part.token_ids))
+                if self._mailbox is not None and not self.in_ask:
+                    self._mailbox.phase = Phase.ANSWERING
+        if self.interrupted and self.cut > self._parser.consumed:
+            # What the parser holds back is text, now that nothing follows; unless it began the tag we cut before.
+            self._see([e for e in self._parser.finish() if not is_missing_close(e)], out)
+        self._report(steps, out)
+
+    def _interrupt(self, by: Literal["steer", "gate"], at: int) -> None:
+        self.interrupted = by
+        self.cut = at
+
+    def _report(self, steps: list[Step], out: list[LegEvent]) -> None:
+        if self.params.uncertainty:
+            out += [StepScored(self.index, s) for s in steps if not self.interrupted or s.end <= self.cut]
 
     def _see(self, events: list[Event], out: list[LegEvent]) -> None:
         for event in events:
@@ -187,7 +227,7 @@ class Leg:
 
     def _finish(self) -> list[LegEvent]:
         out: list[LegEvent] = []
-        if self.ask is None:
+        if self.ask is None and not self.interrupted:
             so_far = len(self.malformed)
             self._see(self._parser.finish(), out)
             self.end_fault = next(iter(self.malformed[so_far:]), None)
@@ -196,16 +236,18 @@ class Leg:
             if rest := "" if self.stopped else self._stop.rest():
                 out.append(AnswerDelta(rest))
         if self._scorer is not None:
-            out += [StepScored(self.index, step) for step in self._scorer.finish()]
+            self._report(self._scorer.finish(), out)
         if not self._answering:
             self.reasoning_tokens = len(self.ids)
-        return out
+        return [] if self.in_ask else out
 
     def close(self) -> Trajectory:
-        """The trajectory with this leg's tokens, cut at the ask's end."""
+        """The trajectory with this leg's tokens, cut at the ask's end or where it was interrupted."""
         segment = Segment(Author.MODEL, "".join(self.texts), tuple(self.ids), tuple(self.logprobs))
         if self.ask is not None:
             segment = self.codec.close_ask(segment, self.ask.end)
+        elif self.interrupted:
+            segment = self.codec.cut(segment, self.cut)
         grown = self.start.append(segment)
         return replace(grown, malformed=(*grown.malformed, *self.malformed))
 
@@ -239,35 +281,6 @@ def leg_seed(seed: int | None, leg: int) -> int | None:
     if seed is None or leg == 0:
         return seed
     return int.from_bytes(hashlib.sha256(f"{seed}:{leg}".encode()).digest()[:4]) & 0x7FFF_FFFF
-
-
-class StopStrings:
-    """Cuts streamed text before the first stop string, holding back what may yet become one."""
-
-    def __init__(self, stop: tuple[str, ...]) -> None:
-        self._stop = stop
-        self._held = ""
-
-    def feed(self, text: str) -> tuple[str, bool]:
-        """(text that is safe to show, whether a stop string was met)."""
-        if not self._stop:
-            return text, False
-        text = self._held + text
-        self._held = ""
-        hits = [at for s in self._stop if (at := text.find(s)) >= 0]
-        if hits:
-            return text[: min(hits)], True
-        longest = max(len(s) for s in self._stop) - 1
-        for n in range(min(longest, len(text)), 0, -1):
-            tail = text[-n:]
-            if any(s.startswith(tail) for s in self._stop):
-                self._held = tail
-                return text[:-n], False
-        return text, False
-
-    def rest(self) -> str:
-        held, self._held = self._held, ""
-        return held
 
 
 def _redecoded(chunk: TokenChunk, decoder: IncrementalDecoder) -> TokenChunk:

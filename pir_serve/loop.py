@@ -2,21 +2,43 @@
 
 `run` takes a trajectory that ends with a prompt or a response and yields what a client may see, as it comes, and last
 the trajectory as it then stands. Storing a suspension and putting events on the wire is done by others.
+
+Two things end a leg before the model does: what the user says unasked (`steering.Mailbox`) and, where it is on, the
+uncertainty gate. Both cut at the end of a step, and what follows is appended like any response: ids only grow.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import overload
 
 from pir_serve.engines.base import Engine, FinishReason
 from pir_serve.errors import ContextLengthExceeded
-from pir_serve.leg import AnswerDelta, Leg, LegEvent, ReasoningDelta, RunParams, StepScored
+from pir_serve.events import AnswerDelta, LegEvent, ReasoningDelta, StepScored
+from pir_serve.leg import Leg
+from pir_serve.params import RunParams
 from pir_serve.prompt import PromptCodec
+from pir_serve.screen import AskContext, Decision
+from pir_serve.steering import Mailbox, Phase, Steered
 from pir_serve.trajectory import Author, Status, Trajectory
 
-__all__ = ["AnswerDelta", "Ended", "LoopEvent", "ReasoningDelta", "RunParams", "RunUsage", "StepScored", "run"]
+__all__ = [
+    "AnswerDelta",
+    "Ended",
+    "LoopEvent",
+    "Mailbox",
+    "ReasoningDelta",
+    "RunParams",
+    "RunUsage",
+    "Steered",
+    "StepScored",
+    "run",
+]
+
+MAX_OPENED_TOKENS = 128
+"""Of a question that the gate opened: a model that was never taught to close one would go on and on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +67,31 @@ class Ended:
 LoopEvent = LegEvent | Ended
 
 
-async def run(
+@overload
+def run(
     trajectory: Trajectory, *, engine: Engine, codec: PromptCodec, params: RunParams
-) -> AsyncGenerator[LoopEvent, None]:
+) -> AsyncGenerator[LoopEvent, None]: ...
+
+
+@overload
+def run(
+    trajectory: Trajectory, *, engine: Engine, codec: PromptCodec, params: RunParams, mailbox: Mailbox | None
+) -> AsyncGenerator[LoopEvent | Steered, None]: ...
+
+
+async def run(
+    trajectory: Trajectory,
+    *,
+    engine: Engine,
+    codec: PromptCodec,
+    params: RunParams,
+    mailbox: Mailbox | None = None,
+) -> AsyncGenerator[LoopEvent | Steered, None]:
     """Generate from where `trajectory` ends; the last event is `Ended`. Closing the generator aborts the engine.
+
+    What is put into `mailbox` while it runs enters the reasoning at the next line's end, at the latest before
+    `</think>` or an ask, and `Steered` tells where. After an ask that was complete by then it goes in as the response,
+    and the user is not asked.
 
     Raises:
         ContextLengthExceeded: not even one token fits behind what is there (only before the first event).
@@ -62,36 +105,140 @@ async def run(
             "in all, the reply included. Shorten the messages",
             param="messages",
         )
-    usage = RunUsage()
-    written = 0
-    while True:
-        room = engine.max_model_len - len(trajectory.token_ids)
-        left, limit = room, "context_length"
-        if params.max_tokens is not None and params.max_tokens - written <= room:
-            left, limit = params.max_tokens - written, "max_tokens"
-        if left <= 0:
-            yield Ended(trajectory.end(Status.INCOMPLETE, limit), usage, "length")
-            return
-        leg = Leg(trajectory, codec, params, index=usage.legs)
-        async with aclosing(leg.events(engine, left)) as events:
+    try:
+        async with aclosing(_Run(trajectory, engine, codec, params, mailbox).events()) as events:
             async for event in events:
                 yield event
-        usage = _add(usage, leg)
-        written += len(leg.ids)
-        trajectory = leg.close()
-        if leg.ask is None:
-            yield Ended(leg.conclude(trajectory, limit), usage, leg.finish_reason)
-            return
-        if trajectory.num_asks >= params.max_asks:
-            yield Ended(trajectory.end(Status.INCOMPLETE, "max_asks"), usage, "stop")
-            return
-        shown = sum(exchange.by is Author.USER for exchange in trajectory.exchanges)
-        trajectory = trajectory.suspend(leg.ask.text)
-        if leg.ask.text and params.policy.allows(shown):  # an empty ask is nothing that a user could answer
-            yield Ended(trajectory, usage, "stop")
-            return
-        response = codec.encode_response(params.auto_response, Author.TEMPLATE)
-        trajectory = trajectory.respond(params.auto_response, response, by=Author.TEMPLATE)
+    finally:
+        if mailbox is not None:
+            mailbox.close(Phase.ENDED)
+
+
+class _Run:
+    """The legs of one run, and what comes between them."""
+
+    def __init__(
+        self, trajectory: Trajectory, engine: Engine, codec: PromptCodec, params: RunParams, mailbox: Mailbox | None
+    ) -> None:
+        self.trajectory = trajectory
+        self.engine = engine
+        self.codec = codec
+        self.params = params
+        self.mailbox = mailbox
+        self.usage = RunUsage()
+        self.written = 0
+        self.gate = params.gate
+        self.before_opening: Trajectory | None = None
+        """The trajectory without the ask that the gate has opened, while its question is written."""
+
+    async def events(self) -> AsyncGenerator[LoopEvent | Steered, None]:
+        while True:
+            while self.before_opening is None and (said := self._said()) is not None:
+                self.trajectory = self.trajectory.volunteer(said, self.codec.encode_response(said))
+                yield Steered(said, len(self.trajectory.segments) - 1)
+            left, limit = self._budget()
+            if left <= 0:
+                yield self._ended((self.before_opening or self.trajectory).end(Status.INCOMPLETE, limit), "length")
+                return
+            leg = self._leg()
+            async with aclosing(leg.events(self.engine, left)) as events:
+                async for leg_event in events:
+                    yield leg_event
+            self.usage = _add(self.usage, leg)
+            self.written += len(leg.ids)
+            self.trajectory = leg.close()
+            if leg.in_ask and not self._is_opening_kept(leg):
+                continue
+            if leg.interrupted == "gate":
+                self.before_opening = self.trajectory
+                self.trajectory = self.trajectory.append(self.codec.encode_ask_open())
+            if leg.interrupted:
+                continue
+            if leg.ask is None:
+                yield self._ended(leg.conclude(self.trajectory, limit), leg.finish_reason)
+                return
+            if self.trajectory.num_asks >= self.params.max_asks:
+                yield self._ended(self.trajectory.end(Status.INCOMPLETE, "max_asks"))
+                return
+            opened_by = Author.TEMPLATE if leg.in_ask else Author.MODEL
+            self.trajectory = self.trajectory.suspend(leg.ask.text, opened_by=opened_by)
+            event = await self._settle()
+            if event is not None:
+                yield event
+            if isinstance(event, Ended):
+                return
+
+    def _said(self) -> str | None:
+        return None if self.mailbox is None else self.mailbox.take()
+
+    def _budget(self) -> tuple[int, str]:
+        """Tokens that the next leg may write, and the name of what limits them."""
+        room = self.engine.max_model_len - len(self.trajectory.token_ids)
+        left, limit = room, "context_length"
+        if self.params.max_tokens is not None and self.params.max_tokens - self.written <= room:
+            left, limit = self.params.max_tokens - self.written, "max_tokens"
+        return (left if self.before_opening is None else min(left, MAX_OPENED_TOKENS)), limit
+
+    def _leg(self) -> Leg:
+        trajectory, params = self.trajectory, self.params
+        may_ask = params.policy.allows(trajectory.num_shown) and trajectory.num_asks < params.max_asks
+        return Leg(
+            trajectory,
+            self.codec,
+            params,
+            self.usage.legs,
+            mailbox=self.mailbox,
+            gate=self.gate if may_ask else None,
+            in_ask=self.before_opening is not None,
+        )
+
+    def _is_opening_kept(self, leg: Leg) -> bool:
+        """Whether the model has written a question where the gate let it; else all is as it was, and the gate shut."""
+        assert self.before_opening is not None
+        before, self.before_opening = self.before_opening, None
+        if leg.ask is not None and leg.ask.text:
+            return True
+        self.trajectory = replace(before, malformed=(*before.malformed, "gate_abandoned"))
+        self.gate = None
+        return False
+
+    async def _settle(self) -> Steered | Ended | None:
+        """An ask is pending: the user gets it, or something is put in instead (None: by the template)."""
+        ask = self.trajectory.pending
+        assert ask is not None
+        decision = await self._decision(ask.text)
+        if (said := self._said()) is not None:
+            self._respond(said, Author.USER, "volunteered")
+            return Steered(said, len(self.trajectory.segments) - 1, in_place_of=ask)
+        if decision.action == "block":
+            self._respond(decision.text or self.params.auto_response, Author.TEMPLATE, decision.rule)
+            return None
+        if decision.action == "rewrite":
+            self.trajectory = self.trajectory.reword(decision.text)
+        return self._ended(self.trajectory)
+
+    async def _decision(self, question: str) -> Decision:
+        """Of the ask policy, else of the screen; `rule` is the exchange's reason."""
+        params = self.params
+        if not question:  # nothing that a user could answer
+            return Decision("block", "empty", params.auto_response)
+        if refusal := params.policy.refusal(self.trajectory.num_shown):
+            return Decision("block", refusal, params.auto_response)
+        if params.screen is None:
+            return Decision("allow")
+        context = AskContext(self.trajectory, params.tenant, params.request_id)
+        decision = await params.screen.decide(question, context)
+        return replace(decision, rule=f"screen:{decision.rule}")
+
+    def _respond(self, said: str, by: Author, reason: str) -> None:
+        segment = self.codec.encode_response(said, by)
+        self.trajectory = self.trajectory.respond(said, segment, by=by, reason=reason)
+
+    def _ended(self, trajectory: Trajectory, finish_reason: FinishReason = "stop") -> Ended:
+        if self.mailbox is not None:
+            waits = trajectory.status is Status.AWAITING_USER
+            self.mailbox.close(Phase.AWAITING_USER if waits else Phase.ENDED)
+        return Ended(trajectory, self.usage, finish_reason)
 
 
 def _add(usage: RunUsage, leg: Leg) -> RunUsage:

@@ -112,6 +112,16 @@ class StreamParser:
         """A possible beginning of a tag."""
         self._ask: list[str] = []
 
+    @property
+    def consumed(self) -> int:
+        """Characters of the leg up to `held`."""
+        return self._consumed
+
+    @property
+    def held(self) -> str:
+        """What was fed last and may yet become a tag; no event was made of it."""
+        return self._pending
+
     def feed(self, text: str) -> list[Event]:
         """The events that `text` completes, in order."""
         events: list[Event] = []

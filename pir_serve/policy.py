@@ -46,6 +46,10 @@ class AskPolicy:
         """Whether one more ask may reach the user after `num_shown` that did."""
         return self.max_asks is None or num_shown < self.max_asks
 
+    def refusal(self, num_shown: int) -> str:
+        """`never` or `max`, as an exchange names it, where one more ask may not reach the user; else ""."""
+        return "" if self.allows(num_shown) else "max" if self.max_asks else "never"
+
     def __str__(self) -> str:
         if self.max_asks is None:
             return "auto"
@@ -53,6 +57,22 @@ class AskPolicy:
 
 
 NEVER = AskPolicy(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """When an uncertain step of reasoning becomes an ask, for models that seldom ask by themselves."""
+
+    nats: float
+    """A step of more predictive entropy than this opens an ask. What is much differs from model to model: measure."""
+    max_openings: int = 2
+    """Of one trajectory."""
+    min_steps: int = 3
+    """Steps between one opening and the next: what follows a response is often unsure too."""
+
+    def __post_init__(self) -> None:
+        if not self.nats >= 0 or self.max_openings < 0 or self.min_steps < 0:
+            raise ValueError(f"{self}: none of these may be negative")
 
 
 def choose(

@@ -156,6 +156,10 @@ class PromptCodec:
         ]
         return self._joined(parts, Author.TEMPLATE)
 
+    def encode_ask_open(self) -> Segment:
+        """`<asking>` alone: the model is to go on with a question."""
+        return self._joined([Part(Author.TEMPLATE, TAGS.ask_open, trusted=True)], Author.TEMPLATE)
+
     def encode_model(self, text: str, *, at_start: bool = False) -> Segment:
         """Text that the model wrote or is to learn to write: tags and control tokens in it are meant.
 
@@ -174,11 +178,26 @@ class PromptCodec:
         Raises:
             EngineProtocolError: the ids do not spell the text.
         """
-        ids = segment.token_ids
-        text = self.decode(ids)
+        text = self.decode(segment.token_ids)
         cut = _same_tag(segment.text, end, text)
         if cut is None:
             raise EngineProtocolError("the engine's token ids do not spell its text")
+        return self._cut(segment, end, text, cut)
+
+    def cut(self, segment: Segment, end: int) -> Segment:
+        """A leg's segment cut behind the first `end` characters of its text, by the same rule as `close_ask`.
+
+        Raises:
+            EngineProtocolError: the ids do not spell these characters.
+        """
+        text = self.decode(segment.token_ids)
+        if not text.startswith(segment.text[:end]):
+            raise EngineProtocolError("the engine's token ids do not spell its text")
+        return self._cut(segment, end, text, end)
+
+    def _cut(self, segment: Segment, end: int, text: str, cut: int) -> Segment:
+        """`text` is what the ids spell; its first `cut` characters are the first `end` of the segment's."""
+        ids = segment.token_ids
         keep, spelled = self._longest_within(ids, text, cut)
         rest = text[spelled:cut]
         kept = ids[:keep]

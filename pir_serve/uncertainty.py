@@ -63,9 +63,12 @@ class StepScorer:
     model's codec, which tells the tokens of larger chunks apart. Else a chunk's tokens are taken to be of equal length.
     """
 
-    def __init__(self, decode: Callable[[Sequence[int]], str] | None = None, tags: Tags = TAGS) -> None:
+    def __init__(
+        self, decode: Callable[[Sequence[int]], str] | None = None, tags: Tags = TAGS, *, in_ask: bool = False
+    ) -> None:
+        """`in_ask`: the leg begins inside an ask, which is no step."""
         self._decode = decode
-        self._splitter = _Splitter(tags)
+        self._splitter = _Splitter(tags, until=tags.ask_close if in_ask else "")
         self._text = ""
         """What has been fed from `_offset` on: the steps before have been scored."""
         self._offset = 0
@@ -179,13 +182,13 @@ def _even_pieces(text: str, count: int) -> list[str]:
 class _Splitter:
     """Finds the steps of a text that arrives in pieces. A step is final once its next character has been seen."""
 
-    def __init__(self, tags: Tags) -> None:
+    def __init__(self, tags: Tags, until: str | None = "") -> None:
         self._tags = tags
         self._any_tag = re.compile("|".join(map(re.escape, sorted(tags.all(), key=len, reverse=True))))
         self._pending = ""
         self._at = 0
         """Position of the next character to look at."""
-        self._until: str | None = ""
+        self._until = until
         """Outside the reasoning: the tag that ends this stretch, None for never; "" within the reasoning."""
         self._step = _Open(0)
 

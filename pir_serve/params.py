@@ -1,0 +1,32 @@
+"""What a request decides about its run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from pir_serve.engines.base import SamplingParams
+from pir_serve.policy import AskPolicy, Gate
+from pir_serve.screen import Screening
+
+
+@dataclass(frozen=True, slots=True)
+class RunParams:
+    """Of one run."""
+
+    policy: AskPolicy = field(default_factory=AskPolicy)
+    sampling: SamplingParams = field(default_factory=SamplingParams)
+    max_tokens: int | None = None
+    """Budget over all tokens that the model writes in this run; None: what the context holds."""
+    stop: tuple[str, ...] = ()
+    """The user's stop strings: they end the visible answer and are not part of it."""
+    uncertainty: bool = False
+    """Whether reasoning steps are scored as they stream."""
+    max_asks: int = 16
+    """Loop guard over asks of the trajectory, whoever answers them."""
+    auto_response: str = "Use your best judgment."
+    screen: Screening | None = None
+    """Sees each question before the user does; None lets all through."""
+    gate: Gate | None = None
+    """Turns uncertain steps into asks; needs an engine that tells log-probabilities."""
+    request_id: str = ""
+    tenant: str = ""
