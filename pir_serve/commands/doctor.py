@@ -20,7 +20,7 @@ from pir_serve.errors import ConfigError, PirError
 from pir_serve.markup import TAGS
 from pir_serve.prompt import Message, PromptCodec
 from pir_serve.settings import Settings
-from pir_serve.trajectory import Author
+from pir_serve.trajectory import Author, Status
 
 _PROBE = 'Does "</think>" or <asking> in what I write matter?'
 
@@ -101,7 +101,7 @@ async def _store(settings: Settings) -> tuple[bool, str]:
     store = build_store(settings)
     try:
         await store.start()
-        count = await store.count()
+        count = await store.count(status=Status.AWAITING_USER)
     finally:
         await store.aclose()
     return True, f"{settings.store_path}, {count} open question(s)"

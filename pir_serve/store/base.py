@@ -1,19 +1,24 @@
-"""Suspended trajectories: put, find, expire.
+"""Stored trajectories: put, find, list, expire.
 
-A suspension is an immutable node; resuming copies it and never consumes it.
+A node is a trajectory at one moment: where it awaits its user, or where it has ended. It is immutable; resuming copies
+it and never consumes it, so that the nodes of a session are a tree. What the Responses API keeps is in `responses`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar
 
-from pir_serve.trajectory import Trajectory
+from pir_serve.store.responses import Responses
+from pir_serve.trajectory import Status, Trajectory
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Suspension:
-    """One trajectory that awaits its user, with all that finding and resuming it takes."""
+class Node:
+    """One trajectory that awaits its user or has ended, with all that finding, showing and resuming it takes."""
 
     sid: str
     """`pir_` and 22+ url-safe random characters; at most 40 with the prefix `call_`."""
@@ -24,11 +29,12 @@ class Suspension:
     digest: str
     """Of model, tokenizer and template: a suspension of another model is never resumed."""
     trajectory: Trajectory
-    """Status `awaiting_user`; its ids end with the ask's closing tag."""
+    """Any status but `in_progress`. While it is `awaiting_user`, its ids end with the ask's closing tag."""
     request: dict[str, Any]
     """Sampling parameters and policy of the request that began it (JSON types); reused on resume unless overridden."""
     transcript_key: str
-    """Keyed hash of the canonical visible user/assistant text up to and including the question (ladder rung 4)."""
+    """Keyed hash of the canonical visible user/assistant text up to and including the question (ladder rung 4). Of
+    no use, like the next two, once the trajectory has ended."""
     question_key: str
     """Keyed hash of the canonical question alone (rung 5)."""
     message_keys: tuple[str, ...]
@@ -41,40 +47,142 @@ class Suspension:
     created: float
     """Unix seconds."""
     expires: float
+    """Unix seconds; waiting ones and finished ones may be given different times."""
+
+    @property
+    def status(self) -> Status:
+        return self.trajectory.status
+
+
+Suspension = Node
+"""A node whose status is `awaiting_user`: the only kind that lookups by text return."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """The nodes of one `trajectory.session`: a question of the user, all that was asked about it, every branch."""
+
+    session: str
+    title: str
+    """As its user named it, else the beginning of the message that it began with; "" if that had no text."""
+    newest: str
+    """The sid of its newest node; `model`, `status` and `question` are that node's."""
+    model: str
+    status: Status
+    question: str | None
+    """What the model waits to be told; None unless the status is `awaiting_user`."""
+    num_nodes: int
+    num_waiting: int
+    """Nodes of any branch that can be resumed."""
+    created: float
+    """Unix seconds, of the oldest node that is still there."""
+    updated: float
+    """Unix seconds, of the newest node."""
+    expires: float
+    """Unix seconds: when the last of its nodes does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    items: tuple[T, ...]
+    cursor: str | None
+    """Hand it in for the next page; None: there is none. Opaque; stays good while rows come and go."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """What the store holds, the expired included until `expire` deletes them."""
+
+    nodes: Mapping[str, int]
+    """By status."""
+    responses: Mapping[str, int]
+    """By status."""
+    num_sessions: int
+    num_tenants: int
+    num_bytes: int | None
+    """On disk, for all tenants; None where that is not known."""
+    evicted: Mapping[str, int] = field(default_factory=dict)
+    """Dropped by this process because their tenant had too many: `finished`, `waiting`, `responses`."""
 
 
 class Store(Protocol):
-    """Every lookup is within one tenant; expired suspensions are never returned.
+    """All is within one tenant; what has expired is never returned.
 
     All methods raise StoreError when the database cannot be used.
     """
 
+    @property
+    def responses(self) -> Responses:
+        """What the Responses API keeps."""
+
     async def start(self) -> None:
-        """Open, create or migrate. Raises: StoreError, ConfigError (written by a newer version, or not ours)."""
+        """Open, create or migrate. Responses that a process was generating which is no more are failed.
 
-    async def put(self, suspension: Suspension) -> None:
-        """Durable when it returns: a kill -9 right after loses nothing. Putting the same again changes nothing."""
+        Raises: StoreError, ConfigError (written by a newer version, or not ours)."""
 
-    async def get(self, tenant: str, sid: str) -> Suspension | None: ...
+    async def put(self, node: Node) -> None:
+        """Durable when it returns: a kill -9 right after loses nothing. Putting the same again changes nothing.
+
+        Nothing is refused for want of room: a tenant over its cap loses its oldest finished nodes, then its oldest
+        suspensions, but never the node just put."""
+
+    async def get(self, tenant: str, sid: str) -> Node | None:
+        """Of any status."""
 
     async def find_by_transcript(
         self, tenant: str, transcript_key: str, *, scope: str | None = None, limit: int = 32
     ) -> list[Suspension]:
-        """Newest first, at most `limit`; only those of `scope` unless it is None."""
+        """Those that await their user, newest first, at most `limit`; only those of `scope` unless it is None."""
 
     async def find_by_question(
         self, tenant: str, question_key: str, *, scope: str | None = None, limit: int = 32
     ) -> list[Suspension]:
-        """Newest first, at most `limit`; only those of `scope` unless it is None."""
+        """Those that await their user, newest first, at most `limit`; only those of `scope` unless it is None."""
 
-    async def list(self, tenant: str, limit: int = 100, before: float | None = None) -> list[Suspension]:
-        """Newest first."""
+    async def list(
+        self,
+        tenant: str,
+        *,
+        session: str | None = None,
+        status: Status | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page[Node]:
+        """Newest first; of one session or status unless that is None. Raises: RequestError, for a wrong cursor."""
 
-    async def delete(self, tenant: str, sid: str) -> bool: ...
+    async def sessions(
+        self,
+        tenant: str,
+        *,
+        status: Status | None = None,
+        search: str = "",
+        limit: int = 20,
+        cursor: str | None = None,
+    ) -> Page[Session]:
+        """Those with the newest node first; `status` is that node's.
+
+        `search`: each of its words occurs, in any case, in the title or in what was said: the message it began with,
+        asks, responses and answers of all branches, not the reasoning. Raises: RequestError, for a wrong cursor."""
+
+    async def rename(self, tenant: str, session: str, title: str) -> bool:
+        """Give a session a title, or with "" the one it had by itself; whether there is such a session."""
+
+    async def delete(self, tenant: str, sid: str) -> bool:
+        """One node, whether there was one; its children stay."""
+
+    async def delete_session(self, tenant: str, session: str) -> int:
+        """All its nodes and its title; how many nodes."""
+
+    async def purge(self, tenant: str) -> int:
+        """Everything of a tenant, responses and expired rows included; how many nodes and responses."""
 
     async def expire(self, now: float) -> int:
-        """Delete what has expired by `now` (Unix seconds); how many."""
+        """Delete what has expired by `now` (Unix seconds), and fail the responses of processes that are no more; how
+        many nodes and responses were deleted."""
 
-    async def count(self, tenant: str | None = None) -> int: ...
+    async def count(self, tenant: str | None = None, *, status: Status | None = None) -> int:
+        """Nodes that have not expired, of one tenant or of all, of one status or of any."""
+
+    async def stats(self, tenant: str | None = None) -> Stats: ...
 
     async def aclose(self) -> None: ...

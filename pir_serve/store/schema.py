@@ -15,6 +15,8 @@ from pir_serve.errors import ConfigError, StoreError
 APPLICATION_ID = 0x50495231
 """`PRAGMA application_id` of our files ("PIR1"): somebody else's database is refused, not written into."""
 MEMORY = ":memory:"
+WAITING = "status = 'awaiting_user'"
+"""In these words, as a partial index serves only queries that repeat its condition."""
 
 
 def connect(path: str, *, busy_timeout_s: float, read_only: bool = False) -> Database:
@@ -106,5 +108,69 @@ def _create_suspensions(db: Database) -> None:
         table.create_index(columns)
 
 
-MIGRATIONS: tuple[Callable[[Database], None], ...] = (_create_suspensions,)
+def _keep_finished_and_responses(db: Database) -> None:
+    """Suspensions become nodes of any status; titles, and what the Responses API keeps, come beside them."""
+    _create_nodes(db)
+    kept = ", ".join(db.table("suspensions").columns_dict)
+    db.execute(f"INSERT INTO nodes ({kept}, status) SELECT {kept}, 'awaiting_user' FROM suspensions")
+    db.table("suspensions").drop()
+    db.table("titles").create(
+        {"tenant": str, "session": str, "title": bytes}, pk=("tenant", "session"), not_null={"title"}
+    )
+    db.execute(
+        "CREATE TRIGGER titles_end AFTER DELETE ON nodes WHEN NOT EXISTS "
+        "(SELECT 1 FROM nodes WHERE tenant = old.tenant AND session = old.session) "
+        "BEGIN DELETE FROM titles WHERE tenant = old.tenant AND session = old.session; END"
+    )
+    _create_responses(db)
+
+
+def _create_nodes(db: Database) -> None:
+    text_columns = (
+        "tenant", "sid", "status", "transcript_key", "question_key", "system_key", "scope", "session", "model",
+        "digest",
+    )  # fmt: skip
+    # The payload last: what stands before it is read without it.
+    other_columns = {"parent": str, "created": float, "expires": float, "brief": bytes, "payload": bytes}
+    table = db.table("nodes")
+    table.create(
+        {"seq": int, **dict.fromkeys(text_columns, str), **other_columns},
+        pk="seq",
+        not_null={*text_columns, "created", "expires", "payload"},
+    )
+    table.create_index(["tenant", "sid"], unique=True)
+    for columns in (["tenant"], ["tenant", "session"], ["tenant", "status"], ["expires"]):
+        table.create_index(columns)
+    # The finished are never looked up by text, and the first to go when a tenant has too many.
+    for key in ("transcript_key", "question_key"):
+        db.execute(f"CREATE INDEX waiting_by_{key} ON nodes (tenant, {key}) WHERE {WAITING}")
+    db.execute(f"CREATE INDEX finished ON nodes (tenant) WHERE NOT ({WAITING})")
+
+
+def _create_responses(db: Database) -> None:
+    table = db.table("responses")
+    table.create(
+        {
+            **{"seq": int, "tenant": str, "id": str, "status": str, "owner": str, "reason": str},
+            **{"created": float, "expires": float, "payload": bytes},
+        },
+        pk="seq",
+        not_null={"tenant", "id", "status", "created", "expires", "payload"},
+    )
+    table.create_index(["tenant", "id"], unique=True)
+    for columns in (["tenant"], ["expires"]):
+        table.create_index(columns)
+    db.execute("CREATE INDEX running ON responses (owner) WHERE owner IS NOT NULL")
+    db.table("response_events").create(
+        {"response": int, "first": int, "count": int, "events": bytes},
+        pk=("response", "first"),
+        not_null={"count", "events"},
+    )
+    db.execute(
+        "CREATE TRIGGER response_events_end AFTER DELETE ON responses "
+        "BEGIN DELETE FROM response_events WHERE response = old.seq; END"
+    )
+
+
+MIGRATIONS: tuple[Callable[[Database], None], ...] = (_create_suspensions, _keep_finished_and_responses)
 """Forward only, and never edited once released: a file's `user_version` is how many of them it has seen."""

@@ -1,57 +1,38 @@
-"""Suspensions in an SQLite file: one thread writes, one reads, and the event loop waits for neither.
-
-Several gateway processes may share the file. A row has what lookups need in columns and the rest in one compressed
-payload (`codec`), which is also encrypted when the store is given a `Sealer`.
-"""
+"""The store in an SQLite file, which several gateway processes may share."""
 
 from __future__ import annotations
 
-import asyncio
 import builtins
 import logging
-import math
-import sqlite3
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
 
 from sqlite_utils import Database
 
 from pir_serve.errors import StoreError
-from pir_serve.store import codec
-from pir_serve.store.base import Suspension
-from pir_serve.store.schema import MEMORY, connect, prepare, transaction
+from pir_serve.store.base import Node, Page, Session, Stats, Suspension
+from pir_serve.store.cursor import read_cursor, write_cursor
+from pir_serve.store.lanes import Lanes
+from pir_serve.store.node_rows import NodeRows, insert
+from pir_serve.store.payload import Payloads
+from pir_serve.store.schema import MEMORY, WAITING
 from pir_serve.store.sealed import Sealer
+from pir_serve.store.session_rows import Head, SessionRows
+from pir_serve.store.sqlite_responses import SqliteResponses
+from pir_serve.trajectory import Status
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
-_FIELD_COLUMNS = (
-    "tenant", "sid", "transcript_key", "question_key", "system_key", "scope", "model", "digest", "parent", "created",
-    "expires",
-)  # fmt: skip
-"""Fields of `Suspension` that are columns; the rest is in the payload."""
-_COLUMNS = (*_FIELD_COLUMNS, "session", "payload")
-_INSERT = (
-    f"INSERT INTO suspensions ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))}) "
-    "ON CONFLICT (tenant, sid) DO NOTHING"
-)
-_SELECT = f"SELECT {', '.join(_COLUMNS)} FROM suspensions WHERE "
-_EXPIRE_BATCH = 256
-_MIGRATION_TIMEOUT_S = 60.0
-"""How long a start waits for another process that is creating or migrating the tables."""
-_SEALED = b"PE"
-"""Begins a payload that is encrypted; a plain one begins with the codec's magic."""
+_BATCH = 256
+"""Rows deleted or searched at a time; between batches others have their turn."""
 
 
 class SqliteStore:
     """`Store` in the file `path` (":memory:" for a store that dies with its process).
 
-    `max_per_tenant` suspensions are kept of each tenant; a further one drops the oldest. `now` tells Unix seconds.
-    With a `sealer` what people and the model wrote is encrypted at rest; ids, times and keyed hashes are not.
+    `max_per_tenant` nodes are kept of each tenant, and as many responses. `now` tells Unix seconds. With a `sealer`
+    what people and the model wrote is encrypted at rest; ids, names of models, times and keyed hashes are not.
     """
 
     def __init__(
@@ -64,187 +45,194 @@ class SqliteStore:
         now: Callable[[], float] = time.time,
     ) -> None:
         self._path = str(path)
-        self._sealer = sealer
         self._max_per_tenant = max_per_tenant
-        self._busy_timeout_s = busy_timeout_s
         self._now = now
-        self._writer: _Lane | None = None
-        self._reader: _Lane | None = None
+        self._lanes = Lanes(self._path, busy_timeout_s=busy_timeout_s)
+        payloads = Payloads(sealer)
+        self._nodes = NodeRows(payloads)
+        self._sessions = SessionRows(payloads, self._nodes)
+        self._responses = SqliteResponses(self._lanes, self._path, payloads, max_per_tenant=max_per_tenant, now=now)
+        self._evicted = {"finished": 0, "waiting": 0}
+
+    @property
+    def responses(self) -> SqliteResponses:
+        return self._responses
 
     async def start(self) -> None:
         """Open the file, creating or migrating it. Raises: StoreError, ConfigError."""
-        self._writer = self._reader = _Lane("pir-store-write", lambda: self._open(read_only=False))
+        await self._lanes.start()
         try:
-            await self._writer.run(lambda _: None)
-            if self._path != MEMORY:  # which is there once per connection
-                self._reader = _Lane("pir-store-read", lambda: self._open(read_only=True))
-                await self._reader.run(lambda _: None)
-        except (sqlite3.Error, OSError) as error:
-            await self.aclose()
-            raise StoreError(f"cannot open the store {self._path}: {error}") from error
+            await self._responses.start()
         except BaseException:
             await self.aclose()
             raise
 
-    async def put(self, suspension: Suspension) -> None:
-        """Raises: StoreError, also where another suspension has this id."""
-        if not await self._run(self._writer, lambda db: _insert(db, self._row(suspension), self._max_per_tenant)):
+    async def put(self, node: Node) -> None:
+        """Raises: StoreError, also where another node has this id."""
+        assert node.status is not Status.IN_PROGRESS
+        row = self._nodes.row(node)
+        is_new, finished, waiting = await self._lanes.write(lambda db: insert(db, row, self._max_per_tenant))
+        if finished or waiting:
+            self._evicted["finished"] += finished
+            self._evicted["waiting"] += waiting
+            logger.warning(
+                "dropped %d finished trajectories and %d suspensions: a tenant has more than %d",
+                finished, waiting, self._max_per_tenant,
+            )  # fmt: skip
+        if not is_new:
             # Written before: a retry whose first attempt was not acknowledged, or two different ones with one id.
-            rows = await self._select("tenant = ? AND sid = ?", (suspension.tenant, suspension.sid), strict=True)
-            if rows != [suspension]:
-                raise StoreError(f"another suspension is stored as {suspension.sid}")
+            found = await self._select("tenant = ? AND sid = ?", (node.tenant, node.sid), strict=True)
+            if [stored for _, stored in found] != [node]:
+                raise StoreError(f"another node is stored as {node.sid}")
 
-    async def get(self, tenant: str, sid: str) -> Suspension | None:
+    async def get(self, tenant: str, sid: str) -> Node | None:
         """Raises: StoreError, also where the row is there but cannot be read."""
-        rows = await self._select("tenant = ? AND sid = ? AND expires > ?", (tenant, sid, self._now()), strict=True)
-        return rows[0] if rows else None
+        where = "tenant = ? AND sid = ? AND expires > ?"
+        found = await self._select(where, (tenant, sid, self._now()), strict=True)
+        return found[0][1] if found else None
 
     async def find_by_transcript(
         self, tenant: str, transcript_key: str, *, scope: str | None = None, limit: int = 32
-    ) -> list[Suspension]:
-        return await self._newest(limit, tenant, transcript_key=transcript_key, scope=scope)
+    ) -> builtins.list[Suspension]:
+        return await self._waiting("transcript_key", tenant, transcript_key, scope, limit)
 
     async def find_by_question(
         self, tenant: str, question_key: str, *, scope: str | None = None, limit: int = 32
-    ) -> list[Suspension]:
-        return await self._newest(limit, tenant, question_key=question_key, scope=scope)
+    ) -> builtins.list[Suspension]:
+        return await self._waiting("question_key", tenant, question_key, scope, limit)
 
-    async def _newest(self, limit: int, tenant: str, **wanted: str | None) -> list[Suspension]:
+    async def _waiting(
+        self, column: str, tenant: str, key: str, scope: str | None, limit: int
+    ) -> builtins.list[Suspension]:
+        where = f"{WAITING} AND tenant = ? AND {column} = ? AND expires > ?" + " AND scope = ?" * (scope is not None)
+        given = (tenant, key, self._now(), *([] if scope is None else [scope]))
+        found = await self._select(f"{where} ORDER BY seq DESC LIMIT ?", (*given, limit), strict=False)
+        return [node for _, node in found if node is not None]
+
+    async def list(
+        self,
+        tenant: str,
+        *,
+        session: str | None = None,
+        status: Status | None = None,
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page[Node]:
+        wanted = {"tenant": tenant, "session": session, "status": status and status.value}
         given = {column: value for column, value in wanted.items() if value is not None}
-        where = " AND ".join(["tenant = ?", *(f"{column} = ?" for column in given), "expires > ?"])
-        return await self._select(
-            f"{where} ORDER BY seq DESC LIMIT ?", (tenant, *given.values(), self._now(), limit), strict=False
+        where = " AND ".join([*(f"{column} = ?" for column in given), "expires > ?", "seq < ?"])
+        parameters = (*given.values(), self._now(), read_cursor(cursor), limit + 1)
+        found = await self._select(f"{where} ORDER BY seq DESC LIMIT ?", parameters, strict=False)
+        items = tuple(node for _, node in found[:limit] if node is not None)
+        return Page(items, write_cursor(found[limit - 1][0]) if len(found) > limit else None)
+
+    async def sessions(
+        self,
+        tenant: str,
+        *,
+        status: Status | None = None,
+        search: str = "",
+        limit: int = 20,
+        cursor: str | None = None,
+    ) -> Page[Session]:
+        now, below, words = self._now(), read_cursor(cursor), search.casefold().split()
+        size = _BATCH if words else limit + 1
+        heads: builtins.list[Head] = []
+        while len(heads) <= limit:
+            batch = await self._heads(tenant, now=now, below=below, status=status, limit=size)
+            heads += await self._matching(tenant, batch, words, now)
+            if len(batch) < size:
+                break
+            below = batch[-1].seq
+        items = await self._lanes.read(lambda db: self._sessions.sessions(db, tenant, heads[:limit], now=now))
+        return Page(tuple(items), write_cursor(heads[limit - 1].seq) if len(heads) > limit else None)
+
+    async def _heads(
+        self, tenant: str, *, now: float, below: int, status: Status | None, limit: int
+    ) -> builtins.list[Head]:
+        return await self._lanes.read(
+            lambda db: self._sessions.heads(db, tenant, now=now, below=below, status=status, limit=limit)
         )
 
-    async def _select(self, where: str, parameters: Sequence[object], *, strict: bool) -> list[Suspension]:
-        """One that cannot be read fails the call if `strict`; else it is logged and left out."""
+    async def _matching(
+        self, tenant: str, heads: builtins.list[Head], words: builtins.list[str], now: float
+    ) -> builtins.list[Head]:
+        if not words:
+            return heads
+        return await self._lanes.read(lambda db: self._sessions.matching(db, tenant, heads, words, now=now))
 
-        def work(db: Database) -> list[Suspension]:
-            found = []
-            for row in db.execute(_SELECT + where, parameters).fetchall():
-                try:
-                    found.append(self._suspension(row))
-                except StoreError as error:
-                    if strict:
-                        raise
-                    logger.error("left out: %s", error)
-            return found
-
-        return await self._run(self._reader, work)
-
-    async def list(self, tenant: str, limit: int = 100, before: float | None = None) -> builtins.list[Suspension]:
-        """Newest first; only those created before `before` (Unix seconds) unless it is None."""
-        where = "tenant = ? AND expires > ? AND created < ? ORDER BY seq DESC LIMIT ?"
-        parameters = (tenant, self._now(), math.inf if before is None else before, limit)
-        return await self._select(where, parameters, strict=False)
-
-    async def count(self, tenant: str | None = None) -> int:
-        """Of one tenant, or of all; what has expired does not count."""
-        sql = "SELECT COUNT(*) FROM suspensions WHERE expires > ?" + " AND tenant = ?" * (tenant is not None)
-        parameters = (self._now(),) if tenant is None else (self._now(), tenant)
-        return await self._run(self._reader, lambda db: int(db.execute(sql, parameters).fetchone()[0]))
+    async def rename(self, tenant: str, session: str, title: str) -> bool:
+        now = self._now()
+        return await self._lanes.write(lambda db: self._sessions.rename(db, tenant, session, title, now=now))
 
     async def delete(self, tenant: str, sid: str) -> bool:
-        sql = "DELETE FROM suspensions WHERE tenant = ? AND sid = ? AND expires > ?"
-        return await self._run(self._writer, lambda db: db.execute(sql, (tenant, sid, self._now())).rowcount > 0)
+        sql = "DELETE FROM nodes WHERE tenant = ? AND sid = ? AND expires > ?"
+        return await self._lanes.write(lambda db: db.execute(sql, (tenant, sid, self._now())).rowcount > 0)
+
+    async def delete_session(self, tenant: str, session: str) -> int:
+        sql = "DELETE FROM nodes WHERE tenant = ? AND session = ? AND expires > ?"
+        return await self._lanes.write(lambda db: int(db.execute(sql, (tenant, session, self._now())).rowcount))
+
+    async def purge(self, tenant: str) -> int:
+        return await self._delete_all("tenant = ?", tenant)
 
     async def expire(self, now: float) -> int:
-        """Delete what has expired by `now`, in batches between which others can write; how many."""
-        some = f"SELECT seq FROM suspensions WHERE expires <= ? LIMIT {_EXPIRE_BATCH}"
-        sql = f"DELETE FROM suspensions WHERE seq IN ({some})"
+        await self._responses.fail_orphans()
+        return await self._delete_all("expires <= ?", now)
+
+    async def _delete_all(self, where: str, value: object) -> int:
+        """In batches between which others can write; how many rows."""
         total = 0
-        while deleted := await self._run(self._writer, lambda db: db.execute(sql, (now,)).rowcount):
-            total += deleted
+        for table in ("nodes", "responses"):
+            some = f"SELECT seq FROM {table} WHERE {where} LIMIT {_BATCH}"
+            sql = f"DELETE FROM {table} WHERE seq IN ({some})"
+            while deleted := await self._lanes.write(lambda db, sql=sql: int(db.execute(sql, (value,)).rowcount)):  # type: ignore[misc]
+                total += deleted
         return total
+
+    async def count(self, tenant: str | None = None, *, status: Status | None = None) -> int:
+        wanted = {"tenant": tenant, "status": status and status.value}
+        given = {column: value for column, value in wanted.items() if value is not None}
+        sql = " AND ".join(["SELECT COUNT(*) FROM nodes WHERE expires > ?", *(f"{column} = ?" for column in given)])
+        return await self._lanes.read(lambda db: int(db.execute(sql, (self._now(), *given.values())).fetchone()[0]))
+
+    async def stats(self, tenant: str | None = None) -> Stats:
+        where, parameters = ("WHERE tenant = ?", (tenant,)) if tenant is not None else ("", ())
+
+        def work(db: Database) -> Stats:
+            def by_status(table: str) -> dict[str, int]:
+                sql = f"SELECT status, COUNT(*) FROM {table} {where} GROUP BY status"
+                return dict(db.execute(sql, parameters).fetchall())
+
+            def distinct(columns: str) -> int:
+                sql = f"SELECT COUNT(*) FROM (SELECT DISTINCT {columns} FROM nodes {where})"
+                return int(db.execute(sql, parameters).fetchone()[0])
+
+            return Stats(
+                nodes=by_status("nodes"),
+                responses=by_status("responses"),
+                num_sessions=distinct("tenant, session"),
+                num_tenants=distinct("tenant"),
+                num_bytes=_size(self._path),
+                evicted={**self._evicted, "responses": self._responses.num_evicted},
+            )
+
+        return await self._lanes.read(work)
 
     async def aclose(self) -> None:
         """Finish what was begun and close the file. The store can be started again."""
-        lanes = {lane for lane in (self._writer, self._reader) if lane is not None}
-        self._writer = self._reader = None
-        for lane in lanes:
-            await lane.aclose()
+        await self._lanes.aclose()
+        self._responses.close()
 
-    async def _run(self, lane: _Lane | None, work: Callable[[Database], T]) -> T:
-        if lane is None:
-            raise StoreError("the store of suspended trajectories is not open")
-        try:
-            return await lane.run(work)
-        except (sqlite3.Error, UnicodeError, OverflowError) as error:
-            logger.error("store %s: %s", self._path, error)
-            raise StoreError(f"the store of suspended trajectories cannot be used: {error}") from error
-
-    def _open(self, read_only: bool) -> Database:
-        db = connect(self._path, busy_timeout_s=_MIGRATION_TIMEOUT_S, read_only=read_only)
-        try:
-            if not read_only:
-                prepare(db, self._path)
-            db.execute(f"PRAGMA busy_timeout={round(1000 * self._busy_timeout_s)}")
-        except BaseException:
-            db.close()
-            raise
-        return db
-
-    def _row(self, s: Suspension) -> tuple[object, ...]:
-        payload = codec.dump(s.trajectory, {"request": s.request, "message_keys": s.message_keys})
-        if self._sealer is not None:
-            payload = _SEALED + self._sealer.wrap(payload, _row_context(s.tenant, s.sid))
-        columns = (getattr(s, c) for c in _FIELD_COLUMNS)
-        return (*columns, s.trajectory.session, payload)
-
-    def _suspension(self, row: Sequence[Any]) -> Suspension:
-        """Raises: StoreError, where the payload is damaged or sealed with a key that we do not have."""
-        *columns, _, payload = row
-        fields = dict(zip(_FIELD_COLUMNS, columns, strict=True))
-        try:
-            if payload[:2] == _SEALED:
-                context = _row_context(fields["tenant"], fields["sid"])
-                payload = self._sealer and self._sealer.unwrap(payload[2:], context)
-                if payload is None:
-                    raise codec.CodecError("it is encrypted, and with none of the keys given")
-            trajectory, extra = codec.load(payload)
-            request, message_keys = extra["request"], tuple(extra["message_keys"])
-        except (codec.CodecError, KeyError, TypeError) as error:
-            raise StoreError(f"suspension {fields['sid']} cannot be read: {error}") from error
-        return Suspension(trajectory=trajectory, request=request, message_keys=message_keys, **fields)
+    async def _select(
+        self, where: str, parameters: tuple[object, ...], *, strict: bool
+    ) -> builtins.list[tuple[int, Node | None]]:
+        return await self._lanes.read(lambda db: self._nodes.select(db, where, parameters, strict=strict))
 
 
-class _Lane:
-    """A thread with a connection of its own, which no other thread may touch."""
-
-    def __init__(self, name: str, connect: Callable[[], Database]) -> None:
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
-        self._connect = connect
-        self._db: Database | None = None
-
-    async def run(self, work: Callable[[Database], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._work, work)
-
-    def _work(self, work: Callable[[Database], T]) -> T:
-        if self._db is None:
-            self._db = self._connect()
-        return work(self._db)
-
-    async def aclose(self) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._close)
-        self._thread.shutdown()
-
-    def _close(self) -> None:
-        if self._db is not None:
-            self._db.close()
-            self._db = None
-
-
-def _insert(db: Database, row: Sequence[object], max_per_tenant: int) -> bool:
-    """Whether the row is new. Makes room for it by dropping the tenant's oldest, by arrival: clocks may jump."""
-    beyond = "SELECT seq FROM suspensions WHERE tenant = ? ORDER BY seq DESC LIMIT -1 OFFSET ?"
-    with transaction(db):
-        is_new: bool = db.execute(_INSERT, row).rowcount > 0
-        dropped = db.execute(f"DELETE FROM suspensions WHERE seq IN ({beyond})", (row[0], max_per_tenant)).rowcount
-    if dropped:
-        logger.warning("dropped %d suspensions: a tenant has more than %d", dropped, max_per_tenant)
-    return is_new
-
-
-def _row_context(tenant: str, sid: str) -> bytes:
-    """Binds an encrypted payload to its row, so that rows cannot be swapped."""
-    return b"pir row\0" + f"{tenant}\0{sid}".encode("utf-8", "surrogatepass")
+def _size(path: str) -> int | None:
+    """Of the file and of what is not yet merged into it."""
+    if path == MEMORY:
+        return None
+    files = (Path(path), Path(f"{path}-wal"))
+    return sum(file.stat().st_size for file in files if file.exists())

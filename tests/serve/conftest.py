@@ -80,7 +80,7 @@ class Desk:
         import sqlite3
 
         with sqlite3.connect(self.gateway.settings.store_path) as db:
-            return int(db.execute("SELECT count(*) FROM suspensions").fetchone()[0])
+            return int(db.execute("SELECT count(*) FROM nodes WHERE status = 'awaiting_user'").fetchone()[0])
 
 
 Script = Sequence[str | Line] | Callable[[str], str | Line]

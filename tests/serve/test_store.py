@@ -88,7 +88,7 @@ async def test_what_was_put_is_got_again_equal(store: SqliteStore) -> None:
     assert await store.get("t", "pir_1") == suspension
     assert await store.find_by_transcript("t", "tk") == [suspension]
     assert await store.find_by_question("t", "qk") == [suspension]
-    assert await store.list("t") == [suspension]
+    assert (await store.list("t")).items == (suspension,)
 
 
 async def test_nothing_is_visible_to_another_tenant(store: SqliteStore) -> None:
@@ -96,7 +96,7 @@ async def test_nothing_is_visible_to_another_tenant(store: SqliteStore) -> None:
     assert await store.get("other", "pir_1") is None
     assert await store.find_by_transcript("other", "tk") == []
     assert await store.find_by_question("other", "qk") == []
-    assert await store.list("other") == []
+    assert (await store.list("other")).items == ()
     assert await store.count("other") == 0
     assert not await store.delete("other", "pir_1")
     assert await store.get("t", "pir_1") is not None
@@ -124,8 +124,8 @@ async def test_list_pages_backwards_in_time(store: SqliteStore) -> None:
     for k in range(5):
         await store.put(make_suspension(f"pir_{k}", created=T0 + k))
     first = await store.list("t", limit=2)
-    rest = await store.list("t", before=first[-1].created)
-    assert [s.sid for s in first + rest] == ["pir_4", "pir_3", "pir_2", "pir_1", "pir_0"]
+    rest = await store.list("t", cursor=first.cursor)
+    assert [s.sid for s in first.items + rest.items] == ["pir_4", "pir_3", "pir_2", "pir_1", "pir_0"]
 
 
 async def test_deleting_says_whether_there_was_anything(store: SqliteStore) -> None:
@@ -149,7 +149,7 @@ async def test_a_tenant_over_its_cap_loses_its_oldest_and_others_lose_nothing(st
     await store.put(make_suspension("pir_other", tenant="u"))
     for k in range(8):
         await store.put(make_suspension(f"pir_{k}"))
-    assert [s.sid for s in await store.list("t")] == [f"pir_{k}" for k in (7, 6, 5, 4, 3)]
+    assert [s.sid for s in (await store.list("t")).items] == [f"pir_{k}" for k in (7, 6, 5, 4, 3)]
     assert await store.count("u") == 1
 
 
@@ -163,7 +163,7 @@ async def test_the_expired_are_never_returned_and_expire_deletes_them(store: Sql
     assert await store.get("t", "pir_old") is None
     assert [s.sid for s in await store.find_by_transcript("t", "tk")] == ["pir_new"]
     assert [s.sid for s in await store.find_by_question("t", "qk")] == ["pir_new"]
-    assert [s.sid for s in await store.list("t")] == ["pir_new"]
+    assert [s.sid for s in (await store.list("t")).items] == ["pir_new"]
     assert (await store.count(), await store.count("t")) == (1, 1)
     assert not await store.delete("t", "pir_old")
     assert await store.expire(clock.now) == 1
@@ -365,7 +365,7 @@ async def test_a_damaged_row_fails_by_id_and_is_left_out_of_lists(
     await store.put(make_suspension("pir_good", created=4e9))
     await store.put(make_suspension("pir_bad", created=4e9))
     raw = sqlite3.connect(path, isolation_level=None)
-    raw.execute("UPDATE suspensions SET payload = zeroblob(100) WHERE sid = 'pir_bad'")
+    raw.execute("UPDATE nodes SET payload = zeroblob(100) WHERE sid = 'pir_bad'")
     raw.close()
     with pytest.raises(StoreError, match="pir_bad"):
         await store.get("t", "pir_bad")
@@ -431,7 +431,7 @@ async def test_encrypted_rows_cannot_be_swapped(tmp_path: Path, clock: Clock) ->
     await store.start()
     await store.put(make_suspension())
     raw = sqlite3.connect(tmp_path / "pir.db", isolation_level=None)
-    raw.execute("UPDATE suspensions SET tenant = 'u'")
+    raw.execute("UPDATE nodes SET tenant = 'u'")
     raw.close()
     with pytest.raises(StoreError, match="encrypted"):
         await store.get("u", "pir_1")

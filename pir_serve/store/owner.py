@@ -1,0 +1,71 @@
+"""Signs of life: which process still runs, told by locks on files that the system lets go when their holder dies.
+
+A kill -9 is noticed at once, without clocks or heartbeats; the database file, too, can only be used on one host.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import sys
+from pathlib import Path
+
+
+class Owner:
+    """This process, for as long as it holds the lock on `<path>.<id>.live`; without a path nobody else can ask."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.id = secrets.token_hex(8)
+        self._path = path
+        self._descriptor: int | None = None
+
+    def hold(self) -> None:
+        """From now on, once and for all. Raises: OSError."""
+        if self._path is not None and self._descriptor is None:
+            self._descriptor = os.open(_sign(self._path, self.id), os.O_RDWR | os.O_CREAT, 0o600)
+            _lock(self._descriptor)
+
+    def release(self) -> None:
+        if self._path is not None and self._descriptor is not None:
+            _sign(self._path, self.id).unlink(missing_ok=True)
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def is_dead(self, other: str) -> bool:
+        """Whether the process with this id is no more."""
+        if other == self.id or self._path is None:
+            return False
+        sign = _sign(self._path, other)
+        try:
+            descriptor = os.open(sign, os.O_RDWR)
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
+        try:
+            _lock(descriptor)
+        except OSError:
+            return False
+        else:
+            with contextlib.suppress(OSError):
+                sign.unlink(missing_ok=True)
+            return True
+        finally:
+            os.close(descriptor)
+
+
+def _sign(path: Path, owner: str) -> Path:
+    return path.with_name(f"{path.name}.{owner}.live")
+
+
+def _lock(descriptor: int) -> None:
+    """Raises: OSError, where another holds it."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,0 +1,126 @@
+"""Sessions: the rows of `nodes` grouped, with the titles that users gave. Runs in the threads of `lanes`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from sqlite_utils import Database
+
+from pir_serve.store.base import Session
+from pir_serve.store.brief import Brief
+from pir_serve.store.codec import CodecError
+from pir_serve.store.node_rows import BRIEF_COLUMNS, NodeRows
+from pir_serve.store.payload import Payloads
+from pir_serve.store.schema import WAITING, transaction
+from pir_serve.trajectory import Status
+
+_HEADS = f"""
+    SELECT seq, session, model, status, created, {BRIEF_COLUMNS} FROM nodes AS head
+    WHERE tenant = :tenant AND expires > :now AND seq < :below AND (:status IS NULL OR status = :status)
+    AND NOT EXISTS (
+        SELECT 1 FROM nodes
+        WHERE tenant = head.tenant AND session = head.session AND seq > head.seq AND expires > :now
+    )
+    ORDER BY seq DESC LIMIT :limit
+"""
+"""The newest node of each session. A session is where its newest node is: one that goes on moves to the front."""
+
+
+class Head(NamedTuple):
+    seq: int
+    session: str
+    model: str
+    status: str
+    created: float
+    sid: str
+    brief: Brief
+
+
+class SessionRows:
+    def __init__(self, payloads: Payloads, nodes: NodeRows) -> None:
+        self._payloads = payloads
+        self._nodes = nodes
+
+    def heads(
+        self, db: Database, tenant: str, *, now: float, below: int, status: Status | None, limit: int
+    ) -> list[Head]:
+        """Sessions whose newest node lies below a row id, newest first."""
+        given = {"tenant": tenant, "now": now, "below": below, "status": status and status.value, "limit": limit}
+        return [
+            Head(seq, session, model, its_status, created, columns[1], self._nodes.brief(*columns))
+            for seq, session, model, its_status, created, *columns in db.execute(_HEADS, given).fetchall()
+        ]
+
+    def sessions(self, db: Database, tenant: str, heads: Sequence[Head], *, now: float) -> list[Session]:
+        """The heads with what is known of their sessions; in the same order."""
+        names, marks = _names(heads)
+        counts = {
+            row[0]: row[1:]
+            for row in db.execute(
+                f"SELECT session, COUNT(*), SUM({WAITING}), MIN(created), MAX(expires) FROM nodes "
+                f"WHERE tenant = ? AND expires > ? AND session IN ({marks}) GROUP BY session",
+                (tenant, now, *names),
+            ).fetchall()
+        }
+        titles = self._titles(db, tenant, heads)
+        found = []
+        for head in heads:
+            if head.session not in counts:  # deleted a moment ago
+                continue
+            num_nodes, num_waiting, created, expires = counts[head.session]
+            found.append(
+                Session(
+                    session=head.session,
+                    title=titles.get(head.session) or head.brief.title,
+                    newest=head.sid,
+                    model=head.model,
+                    status=Status(head.status),
+                    question=head.brief.question,
+                    num_nodes=num_nodes,
+                    num_waiting=num_waiting,
+                    created=created,
+                    updated=head.created,
+                    expires=expires,
+                )
+            )
+        return found
+
+    def matching(
+        self, db: Database, tenant: str, heads: Sequence[Head], words: Sequence[str], *, now: float
+    ) -> list[Head]:
+        """Those in whose title or texts, of any branch, each of the words occurs."""
+        names, marks = _names(heads)
+        texts = {session: [title] for session, title in self._titles(db, tenant, heads).items()}
+        sql = f"SELECT session, {BRIEF_COLUMNS} FROM nodes WHERE tenant = ? AND expires > ? AND session IN ({marks})"
+        for session, *columns in db.execute(sql, (tenant, now, *names)).fetchall():
+            texts.setdefault(session, []).append(self._nodes.brief(*columns).text)
+        said = {session: "\n".join(parts).casefold() for session, parts in texts.items()}
+        return [head for head in heads if all(word in said.get(head.session, "") for word in words)]
+
+    def rename(self, db: Database, tenant: str, session: str, title: str, *, now: float) -> bool:
+        known = "SELECT 1 FROM nodes WHERE tenant = ? AND session = ? AND expires > ?"
+        with transaction(db):
+            if db.execute(known, (tenant, session, now)).fetchone() is None:
+                return False
+            if title:
+                sealed = self._payloads.seal_json(title, "title", tenant, session)
+                db.execute("INSERT OR REPLACE INTO titles VALUES (?, ?, ?)", (tenant, session, sealed))
+            else:
+                db.execute("DELETE FROM titles WHERE tenant = ? AND session = ?", (tenant, session))
+        return True
+
+    def _titles(self, db: Database, tenant: str, heads: Sequence[Head]) -> dict[str, str]:
+        names, marks = _names(heads)
+        sql = f"SELECT session, title FROM titles WHERE tenant = ? AND session IN ({marks})"
+        found = {}
+        for session, sealed in db.execute(sql, (tenant, *names)).fetchall():
+            try:
+                found[session] = str(self._payloads.open_json(sealed, "title", tenant, session))
+            except CodecError:
+                continue  # the one that it has by itself is as good
+        return found
+
+
+def _names(heads: Sequence[Head]) -> tuple[list[str], str]:
+    return [head.session for head in heads], ", ".join("?" * len(heads))
