@@ -1,4 +1,5 @@
-"""What leaves our hands and comes back: handles of suspensions that a client may echo, and rows sealed at rest.
+"""What leaves our hands and comes back: handles of suspensions or whole ones, which a client may echo, and rows sealed
+at rest.
 
 AES-256-GCM under a ring of keys: the first seals, all open, so a key is replaced by putting the new one in front and
 dropping the old one when all it sealed has expired. Whatever is wrong with a sealed thing (forged, damaged, expired,
@@ -19,6 +20,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -33,13 +35,16 @@ FORMAT = "pir-v1"
 """`format` of the `reasoning_details` entry that carries a handle."""
 SECRET_BYTES = 32
 _VERSION = 1
-_HANDLE = 1
-"""Kind of claims: a handle, the suspension itself being in the store. Others may follow within the same version."""
+_HANDLE, _STATE = 1, 2
+"""Kind of claims: a handle, the suspension itself being in the store; or with the suspension behind them. Others may
+follow within the same version."""
 _PREFIX = struct.Struct("<B4s12s")
 """Version, key id, nonce."""
 _CLAIMS = struct.Struct("<BQ8sBB")
 """Kind, expiry (Unix seconds), digest fingerprint, lengths of sid and transcript key."""
 _MAX_HANDLE_CHARS = 1024
+MAX_STATE_CHARS = 1 << 20
+"""Longest sealed state: some 150,000 tokens with log-probabilities, or 40 times what a long reasoning takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +56,13 @@ class Claims:
     """Of the visible text up to the question, as it was when we asked: tells an edited history."""
     expires: float
     """Unix seconds; sealed with a resolution of one second."""
+
+
+class State(NamedTuple):
+    """What sealed state says, once it has proved to be ours and this tenant's."""
+
+    claims: Claims
+    data: bytes
 
 
 class Sealer:
@@ -71,19 +83,38 @@ class Sealer:
 
     def seal(self, sid: str, *, tenant: str, digest: str, transcript_key: str, expires: float) -> str:
         """A handle of about 140 base64url characters that only `tenant` can use, until `expires`, for this model."""
-        sid_bytes, key_bytes = sid.encode(), transcript_key.encode()
-        head = _CLAIMS.pack(_HANDLE, max(0, int(expires)), _fingerprint(digest), len(sid_bytes), len(key_bytes))
-        sealed = self.wrap(head + sid_bytes + key_bytes, _audience(tenant))
-        return base64.urlsafe_b64encode(sealed).rstrip(b"=").decode()
+        head = _head(_HANDLE, sid, digest, transcript_key, expires)
+        return _encode(self.wrap(head, _audience("handle", tenant)))
 
     def open(self, handle: object, *, tenant: str, digest: str, even_expired: bool = False) -> Claims | None:
         """The claims of a handle that is ours, this tenant's and this model's and has not expired; else None."""
-        data = self.unwrap(_decode(handle), _audience(tenant))
+        data = self.unwrap(_decode(handle, _MAX_HANDLE_CHARS), _audience("handle", tenant))
+        opened = self._claims(_HANDLE, data, digest, even_expired)
+        return opened and opened[0]
+
+    def seal_state(
+        self, data: bytes, *, sid: str, tenant: str, digest: str, transcript_key: str, expires: float
+    ) -> str | None:
+        """A whole suspension (`state.dump_state`) as base64url text, with what a handle says; a third longer than
+        `data`. None where that is more than `MAX_STATE_CHARS`."""
+        head = _head(_STATE, sid, digest, transcript_key, expires)
+        if 4 * (len(head) + len(data) + _PREFIX.size + 16) > 3 * MAX_STATE_CHARS:
+            return None
+        return _encode(self.wrap(head + data, _audience("state", tenant)))
+
+    def open_state(self, sealed: object, *, tenant: str, digest: str, even_expired: bool = False) -> State | None:
+        """What `seal_state` was given, if it is ours, this tenant's and this model's and has not expired; else None."""
+        data = self.unwrap(_decode(sealed, MAX_STATE_CHARS), _audience("state", tenant))
+        opened = self._claims(_STATE, data, digest, even_expired)
+        return opened and State(*opened)
+
+    def _claims(self, kind: int, data: bytes | None, digest: str, even_expired: bool) -> tuple[Claims, bytes] | None:
+        """The claims that `data` begins with, and what comes behind them."""
         if data is None:
             return None
-        kind, expires, fingerprint, sid_size, key_size = _CLAIMS.unpack_from(data)
-        if kind != _HANDLE:
-            logger.info("sealed state ignored: kind %d is of a newer version", kind)
+        its_kind, expires, fingerprint, sid_size, key_size = _CLAIMS.unpack_from(data)
+        if its_kind != kind:
+            logger.info("sealed state ignored: kind %d is of a newer version", its_kind)
             return None
         if fingerprint != _fingerprint(digest):
             logger.info("sealed state ignored: of another model")
@@ -92,7 +123,8 @@ class Sealer:
             logger.info("sealed state ignored: expired")
             return None
         sid, transcript_key = struct.unpack_from(f"{sid_size}s{key_size}s", data, _CLAIMS.size)
-        return Claims(sid.decode(), transcript_key.decode(), float(expires))
+        claims = Claims(sid.decode(), transcript_key.decode(), float(expires))
+        return claims, data[_CLAIMS.size + sid_size + key_size :]
 
     def wrap(self, data: bytes, context: bytes) -> bytes:
         """`data` encrypted; only `unwrap` with the same `context` opens it."""
@@ -164,16 +196,25 @@ def _fingerprint(digest: str) -> bytes:
     return hashlib.sha256(digest.encode("utf-8", "surrogatepass")).digest()[:8]
 
 
-def _audience(tenant: str) -> bytes:
-    return b"pir handle\0" + tenant.encode("utf-8", "surrogatepass")
+def _audience(what: str, tenant: str) -> bytes:
+    return f"pir {what}\0{tenant}".encode("utf-8", "surrogatepass")
 
 
-def _decode(handle: object) -> bytes:
+def _head(kind: int, sid: str, digest: str, transcript_key: str, expires: float) -> bytes:
+    names = (sid.encode(), transcript_key.encode())
+    return _CLAIMS.pack(kind, max(0, int(expires)), _fingerprint(digest), *map(len, names)) + b"".join(names)
+
+
+def _encode(sealed: bytes) -> str:
+    return base64.urlsafe_b64encode(sealed).rstrip(b"=").decode()
+
+
+def _decode(text: object, max_chars: int) -> bytes:
     """The bytes of a base64url string; none of anything else."""
-    if not isinstance(handle, str) or len(handle) > _MAX_HANDLE_CHARS:
+    if not isinstance(text, str) or len(text) > max_chars:
         return b""
     try:
-        text = handle.encode("ascii").translate(bytes.maketrans(b"-_", b"+/"))
-        return binascii.a2b_base64(text + b"=" * (-len(text) % 4), strict_mode=True)
+        data = text.encode("ascii").translate(bytes.maketrans(b"-_", b"+/"))
+        return binascii.a2b_base64(data + b"=" * (-len(data) % 4), strict_mode=True)
     except ValueError:
         return b""

@@ -1,0 +1,312 @@
+"""What the Responses API keeps: documents that never change once they have ended, and event logs that survive."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pir_serve.errors import StoreError
+from pir_serve.store.responses import ResponseRecord, ResponseStatus
+from pir_serve.store.sealed import Sealer
+from pir_serve.store.sqlite import SqliteStore
+
+T0 = 1_800_000_000.0
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A busy machine is not a failure."""
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = T0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def make_record(response_id: str = "resp_1", status: str = "completed", **fields: object) -> ResponseRecord:
+    plain = ResponseRecord(
+        id=response_id,
+        tenant="t",
+        status=ResponseStatus(status),
+        body={"id": response_id, "output": [{"type": "message", "text": "é\ud800"}], "top_p": 0.1},
+        input=({"id": "msg_1", "role": "user", "content": "Hi"},),
+        conversation=({"role": "user", "content": "Hi"}, {"role": "assistant", "content": "How many?"}),
+        sid="pir_1",
+        created=T0,
+        expires=T0 + 1000,
+    )
+    return replace(plain, **fields)  # type: ignore[arg-type]
+
+
+def events(*numbers: int) -> list[bytes]:
+    return [b"" if n == 2 else f'{{"sequence_number":{n}}}\n'.encode() for n in numbers]
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(params=["file", "memory", "sealed"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> AsyncIterator[SqliteStore]:
+    path = ":memory:" if request.param == "memory" else tmp_path / "pir.db"
+    sealer = Sealer([b"k" * 32]) if request.param == "sealed" else None
+    made = SqliteStore(path, sealer=sealer, max_per_tenant=3, now=clock)
+    await made.start()
+    yield made
+    await made.aclose()
+
+
+# Documents
+
+
+async def test_a_response_is_got_as_it_was_put_by_its_tenant_only(store: SqliteStore) -> None:
+    record = make_record()
+    assert await store.responses.put(record)
+    assert await store.responses.get("t", "resp_1") == record
+    assert await store.responses.get("u", "resp_1") is None
+    assert await store.responses.get("t", "resp_2") is None
+    assert not await store.responses.delete("u", "resp_1")
+    theirs = replace(record, tenant="u", sid=None)
+    assert await store.responses.put(theirs)
+    assert await store.responses.delete("t", "resp_1")
+    assert not await store.responses.delete("t", "resp_1")
+    assert await store.responses.get("u", "resp_1") == theirs
+
+
+async def test_a_response_goes_on_until_it_ends_and_then_never_changes(store: SqliteStore) -> None:
+    for status in ("queued", "in_progress", "in_progress", "cancelled"):
+        record = make_record(status=status, body={"status": status})
+        assert await store.responses.put(record)
+        assert await store.responses.get("t", "resp_1") == record
+    for status in ResponseStatus:
+        assert not await store.responses.put(make_record(status=status.value))
+    assert await store.responses.get("t", "resp_1") == record
+    assert (await store.stats("t")).responses == {"cancelled": 1}
+
+
+async def test_the_expired_are_not_returned_and_expire_deletes_them_with_their_events(
+    store: SqliteStore, clock: Clock
+) -> None:
+    await store.responses.put(make_record(status="in_progress", expires=T0 + 10))
+    await store.responses.append("t", "resp_1", events(0, 1), first=0)
+    await store.responses.put(make_record("resp_2"))
+    clock.now = T0 + 10
+    assert await store.responses.get("t", "resp_1") is None
+    assert await store.responses.events("t", "resp_1") == []
+    assert not await store.responses.delete("t", "resp_1")
+    assert await store.expire(clock.now) == 1
+    assert await store.responses.put(make_record(status="in_progress"))
+    assert await store.responses.events("t", "resp_1") == []
+    assert await store.purge("t") == 2
+
+
+async def test_over_the_cap_the_oldest_that_have_ended_go_and_those_that_run_stay(store: SqliteStore) -> None:
+    await store.responses.put(make_record("resp_other", tenant="u"))
+    await store.responses.put(make_record("resp_runs", "in_progress"))
+    for k in range(4):
+        await store.responses.put(make_record(f"resp_{k}"))
+    found = [await store.responses.get("t", f"resp_{k}") for k in ("runs", *range(4))]
+    assert [record.id for record in found if record] == ["resp_runs", "resp_2", "resp_3"]
+    assert await store.responses.get("u", "resp_other")
+    assert (await store.stats()).evicted["responses"] == 2
+    for k in range(4):
+        assert await store.responses.put(make_record(f"resp_r{k}", "queued"))
+    assert (await store.stats("t")).responses == {"in_progress": 1, "queued": 4}
+
+
+async def test_what_was_written_with_a_key_is_read_only_with_it(tmp_path: Path, clock: Clock) -> None:
+    store = SqliteStore(tmp_path / "pir.db", sealer=Sealer([b"k" * 32]), now=clock)
+    await store.start()
+    await store.responses.put(make_record(status="in_progress"))
+    await store.responses.append("t", "resp_1", events(0), first=0)
+    await store.aclose()
+    store = SqliteStore(tmp_path / "pir.db", now=clock)
+    await store.start()
+    with pytest.raises(StoreError, match="encrypted"):
+        await store.responses.get("t", "resp_1")
+    with pytest.raises(StoreError, match="encrypted"):
+        await store.responses.events("t", "resp_1")
+    await store.aclose()
+
+
+@pytest.mark.parametrize("column, value", [("payload", b"\0" * 50), ("payload", b""), ("status", "asleep")])
+async def test_a_damaged_row_is_a_store_error(tmp_path: Path, clock: Clock, column: str, value: object) -> None:
+    store = SqliteStore(tmp_path / "pir.db", now=clock)
+    await store.start()
+    await store.responses.put(make_record())
+    raw = sqlite3.connect(tmp_path / "pir.db", isolation_level=None)
+    raw.execute(f"UPDATE responses SET {column} = ?", (value,))
+    raw.close()
+    with pytest.raises(StoreError, match="resp_1"):
+        await store.responses.get("t", "resp_1")
+    await store.aclose()
+
+
+# Events
+
+
+async def test_events_are_replayed_from_any_number(store: SqliteStore) -> None:
+    await store.responses.put(make_record(status="in_progress"))
+    assert await store.responses.append("t", "resp_1", events(0, 1, 2), first=0)
+    assert await store.responses.append("t", "resp_1", [], first=3)
+    assert await store.responses.append("t", "resp_1", events(3), first=3)
+    assert await store.responses.put(make_record(), events=events(4, 5), first=4)
+    everything = list(enumerate(events(0, 1, 2, 3, 4, 5)))
+    for after in range(-2, 8):
+        assert await store.responses.events("t", "resp_1", after=after) == everything[max(after + 1, 0) :]
+    assert await store.responses.events("t", "resp_1", after=0, limit=3) == everything[1:4]
+    assert await store.responses.events("u", "resp_1") == []
+    await store.responses.delete("t", "resp_1")
+    assert await store.responses.events("t", "resp_1") == []
+
+
+async def test_an_append_can_be_repeated_but_leaves_no_gap(store: SqliteStore) -> None:
+    await store.responses.put(make_record(status="in_progress"))
+    await store.responses.append("t", "resp_1", events(0, 1), first=0)
+    await store.responses.append("t", "resp_1", events(0, 1), first=0)
+    await store.responses.append("t", "resp_1", events(1, 2, 3), first=1)
+    assert await store.responses.events("t", "resp_1") == list(enumerate(events(0, 1, 2, 3)))
+    with pytest.raises(StoreError, match="4 to 5"):
+        await store.responses.append("t", "resp_1", events(6), first=6)
+    with pytest.raises(StoreError, match="4 to 8"):
+        await store.responses.put(make_record(), events=events(9), first=9)
+    record = await store.responses.get("t", "resp_1")
+    assert record and record.status is ResponseStatus.IN_PROGRESS  # all or nothing
+
+
+async def test_nothing_is_appended_to_what_does_not_run(store: SqliteStore) -> None:
+    assert not await store.responses.append("t", "resp_1", events(0), first=0)
+    await store.responses.put(make_record(status="queued"))
+    assert not await store.responses.append("u", "resp_1", events(0), first=0)
+    await store.responses.put(make_record(status="cancelled"))
+    assert not await store.responses.append("t", "resp_1", events(0), first=0)
+    assert not await store.responses.put(make_record(), events=events(0), first=0)
+    assert await store.responses.events("t", "resp_1") == []
+
+
+@patient
+@given(st.lists(st.lists(st.binary(max_size=300), max_size=5), max_size=6), st.integers(-1, 30), st.integers(1, 30))
+def test_any_bytes_in_any_batches_come_back_in_order(batches: list[list[bytes]], after: int, limit: int) -> None:
+    async def check() -> None:
+        store = SqliteStore(":memory:", now=lambda: T0)
+        await store.start()
+        await store.responses.put(make_record(status="in_progress"))
+        number = 0
+        for batch in batches:
+            await store.responses.append("t", "resp_1", batch, first=number)
+            number += len(batch)
+        everything = list(enumerate(event for batch in batches for event in batch))
+        found = await store.responses.events("t", "resp_1", after=after, limit=limit)
+        assert found == everything[after + 1 :][:limit]
+        await store.aclose()
+
+    asyncio.run(check())
+
+
+# Processes that die
+
+GENERATOR = """
+import asyncio, pickle, sys
+from pir_serve.store.sqlite import SqliteStore
+
+async def main(path, record):
+    store = SqliteStore(path)
+    await store.start()
+    await store.responses.put(record)
+    for k in range(1_000_000):
+        await store.responses.append(record.tenant, record.id, [str(k).encode()], first=k)
+        print(k, flush=True)
+
+asyncio.run(main(sys.argv[1], pickle.loads(bytes.fromhex(sys.argv[2]))))
+"""
+
+
+def spawn_generator(path: Path, record: ResponseRecord) -> subprocess.Popen[str]:
+    """A process that appends events for ever and prints the number of each when `append` has returned."""
+    argument = pickle.dumps(record).hex()
+    return subprocess.Popen([sys.executable, "-c", GENERATOR, str(path), argument], stdout=subprocess.PIPE, text=True)
+
+
+def signs_of_life(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if path.name.endswith(".live")]
+
+
+async def test_after_a_kill_9_the_response_is_failed_with_a_reason_and_every_acknowledged_event_is_there(
+    tmp_path: Path,
+) -> None:
+    path, record = tmp_path / "pir.db", make_record(status="in_progress", expires=4e9)
+    store = SqliteStore(path)
+    await store.start()
+    with spawn_generator(path, record) as process:
+        assert process.stdout
+        acknowledged = [int(process.stdout.readline()) for _ in range(5)]
+        other = SqliteStore(path)
+        await other.start()  # while it lives, nobody takes its response for lost
+        await store.expire(0)
+        assert await other.responses.get("t", "resp_1") == record
+        process.send_signal(signal.SIGKILL)
+        acknowledged += map(int, process.stdout.read().split("\n")[:-1])
+    await other.aclose()
+    await other.start()
+    failed = await other.responses.get("t", "resp_1")
+    assert failed and failed.status is ResponseStatus.FAILED and failed.reason and "stopped" in failed.reason
+    assert replace(failed, status=record.status, reason=None) == record
+    replayed = await other.responses.events("t", "resp_1", limit=10**6)
+    assert [number for number, _ in replayed][: len(acknowledged)] == acknowledged
+    assert all(event == str(number).encode() for number, event in replayed)
+    assert signs_of_life(tmp_path) == []
+    await other.aclose()
+    await store.aclose()
+
+
+async def test_a_process_that_goes_on_notices_what_another_has_left_behind(tmp_path: Path) -> None:
+    path, record = tmp_path / "pir.db", make_record(status="in_progress", expires=4e9)
+    store = SqliteStore(path)
+    await store.start()
+    with spawn_generator(path, record) as process:
+        assert process.stdout
+        process.stdout.readline()
+        process.kill()
+    await store.responses.put(replace(record, id="resp_mine"))
+    await store.expire(0)
+    theirs, mine = [await store.responses.get("t", name) for name in ("resp_1", "resp_mine")]
+    assert theirs and theirs.status is ResponseStatus.FAILED
+    assert mine and mine.status is ResponseStatus.IN_PROGRESS
+    await store.aclose()
+
+
+async def test_what_ran_when_the_store_was_closed_is_failed_at_the_next_start(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "pir.db")
+    await store.start()
+    await store.responses.put(make_record(status="queued", expires=4e9))
+    await store.responses.put(make_record("resp_2", expires=4e9))
+    await store.aclose()
+    await store.start()
+    found = [await store.responses.get("t", name) for name in ("resp_1", "resp_2")]
+    assert [record.status for record in found if record] == [ResponseStatus.FAILED, ResponseStatus.COMPLETED]
+    await store.aclose()
+
+
+async def test_a_cancellation_by_another_process_stops_the_one_that_generates(tmp_path: Path) -> None:
+    path, record = tmp_path / "pir.db", make_record(status="in_progress", expires=4e9)
+    generating, other = SqliteStore(path), SqliteStore(path)
+    await generating.start()
+    await other.start()
+    assert await generating.responses.put(record)
+    assert await other.responses.put(replace(record, status=ResponseStatus.CANCELLED))
+    assert not await generating.responses.append("t", "resp_1", events(0), first=0)
+    assert not await generating.responses.put(make_record())
+    await generating.aclose()
+    await other.aclose()
