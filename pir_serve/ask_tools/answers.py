@@ -25,8 +25,8 @@ _OUTCOMES: dict[str, Declined] = {
 """Values of `status` or `action`, and flags, that say that no answer came."""
 _OUTCOME_KEYS = ("action", "status", "outcome")
 _HOLDERS = (
-    "answers", "answer", "response", "reply", "userresponse", "userinput", "userreply", "selected", "custom", "text",
-    "label", "value", "result", "output", "content",
+    "answers", "answer", "response", "reply", "userresponse", "userinput", "userreply", "text", "label", "value",
+    "result", "output", "content", "selected", "custom",
 )  # fmt: skip
 """Properties that hold what was said, compared without case and punctuation."""
 _ENVELOPE = frozenset({
@@ -48,7 +48,8 @@ _REFUSALS: tuple[tuple[str, Declined], ...] = (
     ("each option ", "failed"),
     ("duplicate question id", "failed"),
     ("user declined to answer questions", "declined"),  # Claude Code
-    ("the user doesn't want to ", "declined"),
+    ("the user doesn't want to proceed with this tool use", "declined"),
+    ("the user doesn't want to take this action right now", "declined"),
     ("the user wants to clarify these questions", "declined"),
     ("[request interrupted by user", "declined"),
     ("<tool_use_error>", "failed"),
@@ -61,10 +62,9 @@ _REFUSALS: tuple[tuple[str, Declined], ...] = (
 _NEEDS_ERROR = ("tool call ", "ask_user ", "only one ", "each ", "duplicate ")
 """Open WebUI's own, always after "Error: ": without it they could be anybody's words."""
 _PROSE = re.compile(r"(?:user has answered your questions|your questions have been answered):\s*", re.IGNORECASE)
-_PROSE_END = re.compile(
-    r"\s*\.?\s*You can now continue with (?:the user's|these) answers in mind\.?\s*$", re.IGNORECASE
-)
-_NOTES = re.compile(r'"(?: selected preview:.*?)?(?: user notes: (?P<notes>.*))?$', re.DOTALL)
+_PROSE_END = "You can now continue with "
+_PREVIEW, _NOTES = '" selected preview:', '" user notes: '
+"""What Claude Code puts between an answer's closing quote and the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,22 +120,23 @@ def _unwrap(content: Any, question: str, depth: int) -> Answer:
     if isinstance(content, str):
         text = content.strip()
         data = _parsed(text) if text[:1] in ("{", "[", '"') else None
-        known = None
-        if isinstance(data, str):
-            return _unwrap(data, question, depth + 1) if data.strip() else Answer(None, "empty")
-        if data is not None:
-            known = _from_data(data, question, depth)
-        return known or _from_prose(text, question)
+        if isinstance(data, str) and data != text:
+            return _unwrap(data, question, depth + 1)
+        return _from_data(data, question, depth) or _from_prose(text, question)
     if isinstance(content, dict | list):
-        return _from_data(content, question, depth) or _answer(json.dumps(content, ensure_ascii=False))
+        if known := _from_data(content, question, depth):
+            return known
+        is_media = isinstance(content, list) and all(isinstance(part, dict) and "type" in part for part in content)
+        return Answer(None, "empty") if is_media else _answer(json.dumps(content, ensure_ascii=False))
     return Answer(None, "empty") if content is None else _answer(_said(content, 0))
 
 
 def _from_data(data: Any, question: str, depth: int) -> Answer | None:
     """None for a shape that no client is known to send."""
     if isinstance(data, list):
-        if data and all(isinstance(part, dict) and isinstance(part.get("text"), str) for part in data):
-            return _unwrap("\n".join(part["text"] for part in data), question, depth + 1)
+        texts = [part["text"] for part in data if isinstance(part, dict) and isinstance(part.get("text"), str)]
+        if texts and all(isinstance(part, dict) and ("type" in part or "text" in part) for part in data):
+            return _unwrap("\n".join(texts), question, depth + 1)  # an image or a file says nothing
         if all(isinstance(part, str) for part in data) or all(isinstance(part, list) for part in data):
             return _answer(_said(data, 0))
         return None
@@ -144,11 +145,10 @@ def _from_data(data: Any, question: str, depth: int) -> Answer | None:
     named = {plain(key): value for key, value in data.items()}
     if not (isinstance(named.get("answers"), dict | list) or _ENVELOPE.issuperset(named)):
         return None
-    outcome = _outcome(named)
-    if outcome is None and not any(holder in named for holder in _HOLDERS):
-        return None
-    if outcome is not None:
+    if (outcome := _outcome(named)) is not None:
         return Answer(None, outcome)
+    if named.keys().isdisjoint(_HOLDERS):
+        return None if named.keys().isdisjoint(_OUTCOME_KEYS) else Answer(None, "empty")
     nothing: Declined = "timed_out" if named.get("afktimeoutms") else "empty"
     content = named.get("content")
     if isinstance(content, list):
@@ -206,10 +206,10 @@ def _said(value: Any, depth: int) -> str:
         return _joined(_said(item, depth + 1) for item in value)
     if isinstance(value, dict):
         named = {plain(key): item for key, item in value.items()}
-        if _ENVELOPE.issuperset(named):
-            picked = [_said(named.get(key), depth + 1) for key in ("selected", "custom")]
-            others = (_said(named[key], depth + 1) for key in _HOLDERS if key in named)
-            return _joined(picked) or next(filter(None, others), "")
+        if _ENVELOPE.issuperset(named) and not named.keys().isdisjoint(_HOLDERS):
+            held = (_said(named[key], depth + 1) for key in _HOLDERS[:-2] if key in named)
+            picked = _joined(_said(named.get(key), depth + 1) for key in _HOLDERS[-2:])
+            return next(filter(None, held), "") or picked
         return _joined(f"{key}: {_said(item, depth + 1)}" for key, item in value.items())
     return str(value)
 
@@ -226,7 +226,8 @@ def _joined(texts: Iterable[str]) -> str:
 def _from_prose(text: str, question: str) -> Answer:
     """Words that clients wrap around an answer, or say in the place of one."""
     if match := _PROSE.match(text):
-        return _answer(_quoted(_PROSE_END.sub("", text[match.end() :]), question))
+        end = text.rfind(_PROSE_END)
+        return _answer(_quoted(text[match.end() : end if end > 0 else None], question))
     bare = text.removeprefix("Error: ")
     start = bare[:60].lower().replace("’", "'")
     for words, reason in _REFUSALS:
@@ -242,28 +243,27 @@ def _said_besides(refusal: str) -> str:
     _, _, told = refusal.partition("the user said:")
     if told.strip():
         return told.strip() if "The user wants to clarify" not in told else _said_besides(told)
-    lines = re.findall(r"^\s*(?:Answer|User notes): (.+)$", refusal, re.MULTILINE)
+    lines = re.findall(r"^[ \t]*(?:Answer|User notes): (.+)$", refusal, re.MULTILINE)
     return _joined(line.strip() for line in lines)
 
 
 def _quoted(body: str, question: str) -> str:
     """The answer of `"question"="answer"`; either may hold quotes."""
-    body = body.strip()
+    body = body.strip().removesuffix(".")
     lead = f'"{question}"="'
-    if body.startswith(lead) and question:
-        rest = body[len(lead) :]
-        end = _NOTES.search(rest)
-        answer = rest[: end.start()] if end else rest
-        notes = (end["notes"] or "").strip() if end else ""
-        answer = "" if answer.strip().lower() in _SILENCE else answer.strip()
-        return " ".join(filter(None, (answer, f"({notes})" if notes and answer else notes)))
-    pairs = re.findall(r'"([^"]*)"="([^"]*)"', body)
-    return _by_key(dict(pairs), question) if pairs else body
+    if not question or not body.startswith(lead):
+        pairs = re.findall(r'"([^"]*)"="([^"]*)"', body)
+        return _by_key(dict(pairs), question) if pairs else body
+    answer, _, notes = body[len(lead) :].partition(_NOTES)
+    answer = answer.partition(_PREVIEW)[0].removesuffix('"').strip()
+    if answer.lower() in _SILENCE:
+        return notes.strip()
+    return f"{answer} ({notes.strip()})" if notes.strip() else answer
 
 
 def _answer(text: str, nothing: Declined = "empty") -> Answer:
     text = text.strip()
-    return Answer(text) if text.lower() not in _SILENCE else Answer(None, nothing)
+    return Answer(text) if text else Answer(None, nothing)
 
 
 def _parsed(value: Any) -> Any:

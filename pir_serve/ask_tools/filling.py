@@ -37,24 +37,21 @@ _ABSENT: Any = object()
 """A property that is left out."""
 
 
-class Unusable(Exception):
+class _Unusable(Exception):
     """This schema cannot carry this question."""
 
 
-def call_arguments(
+def candidates(
     tool: str, parameters: Mapping[str, Any], question: str, options: Sequence[str]
-) -> dict[str, Any] | None:
-    """Arguments that conform to `parameters` and ask `question`, or None."""
-    if not question:
-        return None
+) -> Iterator[dict[str, Any]]:
+    """Arguments that conform to `parameters` and ask `question`, likeliest first."""
     filler = _Filler(tool, parameters, question, [text.strip() for text in options if text.strip()])
     try:
         for value in filler.asking(parameters):
             if filler.schemas.conforms(value, parameters):
-                return value
-    except (Unusable, RecursionError):
-        pass
-    return None
+                yield value
+    except (_Unusable, RecursionError):
+        return
 
 
 class _Filler:
@@ -71,7 +68,7 @@ class _Filler:
             for carrier in _carriers(properties, required_of(variant)):
                 try:
                     yield self._object(variant, carrier, depth)
-                except Unusable:
+                except _Unusable:
                     continue
 
     def _object(self, schema: Mapping[str, Any], carrier: str, depth: int) -> dict[str, Any]:
@@ -103,20 +100,20 @@ class _Filler:
                     return said
             for value in self.asking(variant, depth + 1):
                 return value
-        raise Unusable
+        raise _Unusable
 
     def _listed_question(self, items: Any, depth: int) -> Any:
         for variant in self._variants(items, depth):
             if not properties_of(variant) and types(variant) <= {"object"}:
                 return self._conventional()
             return self._question_in(variant, depth + 1)
-        raise Unusable
+        raise _Unusable
 
     def _conventional(self) -> dict[str, Any]:
         """A question object for a schema that does not say what one looks like (Open WebUI's)."""
         options = self._chosen(*_OPTIONS)
         if len(self._question) > _OPAQUE_LIMITS["question"] or max(map(len, options)) > _OPAQUE_LIMITS["option"]:
-            raise Unusable  # it would be cut, and the answer would be to something else
+            raise _Unusable  # it would be cut, and the answer would be to something else
         return {
             "id": "question",
             "header": header(self._question),
@@ -140,11 +137,11 @@ class _Filler:
             try:
                 options = self._chosen(low, high) if demanded else self._given(low, high)
                 return [self._option(text, variant.get("items", {}), depth) for text in options] or without
-            except Unusable:
+            except _Unusable:
                 if not demanded:
                     return without
         if required:
-            raise Unusable
+            raise _Unusable
         return _ABSENT
 
     def _given(self, low: int, high: int) -> Sequence[str]:
@@ -158,7 +155,7 @@ class _Filler:
             return given
         named = offered(self._question)
         if not low <= len(named) <= high:
-            raise Unusable
+            raise _Unusable
         return named
 
     def _option(self, text: str, schema: Any, depth: int) -> Any:
@@ -175,7 +172,7 @@ class _Filler:
                 rest = [key for key in required if key not in labels]
                 said = {key: self._sibling(key, properties.get(key, {}), depth + 1, text) for key in rest}
                 return {**dict.fromkeys(labels, text), **said}
-        raise Unusable
+        raise _Unusable
 
     def _kind(self, schema: Any, has_options: bool, required: bool, depth: int) -> Any:
         """The value of an enumeration that says whether the question is open, if this is one."""
@@ -185,7 +182,7 @@ class _Filler:
             if fitting := [value for value in values if plain(value) in wanted]:
                 return fitting[0]
             if required and not has_options and any(plain(value) in unwanted for value in values):
-                raise Unusable  # it only knows questions with options
+                raise _Unusable  # it only knows questions with options
         return _ABSENT
 
     def _sibling(self, key: str, schema: Any, depth: int, about: str = "") -> Any:
@@ -206,11 +203,11 @@ class _Filler:
             if "object" in types(variant):
                 properties = properties_of(variant)
                 return {k: self._sibling(k, properties.get(k, {}), depth + 1) for k in required_of(variant)}
-        raise Unusable
+        raise _Unusable
 
     def _variants(self, schema: Any, depth: int) -> Iterator[dict[str, Any]]:
         if depth > _MAX_DEPTH:
-            raise Unusable
+            raise _Unusable
         return self.schemas.variants(schema)
 
 

@@ -7,7 +7,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pir_serve.ask_tools.filling import call_arguments
+from pir_serve.ask_tools.answers import question_of
+from pir_serve.ask_tools.filling import candidates
 from pir_serve.errors import RequestError
 
 DEFAULT_NAMES = frozenset({"ask_user", "ask_user_question", "AskUserQuestion", "request_user_input", "question"})
@@ -39,8 +40,11 @@ class AskTool:
         none are given, those that the question itself names are taken. What cannot be said with this tool is to be
         said in the content: nothing is cut or made up to fit.
         """
-        value = call_arguments(self.name, self.parameters, question.strip(), options)
-        return None if value is None else json.dumps(value, ensure_ascii=False)
+        question = question.strip()
+        for value in candidates(self.name, self.parameters, question, options) if question else ():
+            if question_of(value) == question:
+                return json.dumps(value, ensure_ascii=False)
+        return None
 
 
 def recognise(tools: object, names: Collection[str] = DEFAULT_NAMES) -> AskTool | None:
