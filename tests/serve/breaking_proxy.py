@@ -1,0 +1,94 @@
+"""A proxy before a gateway that breaks one rule of the pausing contract: what the conformance suite must catch."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+
+Json = dict[str, Any]
+
+
+@dataclass
+class Fault:
+    """What is done to what goes through. Each part sees everything and changes what it likes."""
+
+    request: Callable[[Json, dict[str, str]], None] = lambda body, headers: None
+    """Changes a request's body and headers in place."""
+    message: Callable[[Json], None] = lambda message: None
+    """Changes `message` of a whole reply and each `delta` of a stream."""
+    stream: Callable[[str], str] = lambda text: text
+    """Changes the text of a stream, after `message` has."""
+    headers: Callable[[dict[str, str]], None] = lambda headers: None
+    whole: Callable[[Json], None] = lambda body: None
+    """Changes a whole reply, an error included."""
+    refuse: Callable[[Json], tuple[int, Json] | None] = lambda body: None
+    """A reply of the proxy's own, and the gateway is not asked."""
+
+
+class BreakingProxy:
+    """Serves on a free port; `fault` may be changed between requests."""
+
+    def __init__(self, gateway_url: str, fault: Fault) -> None:
+        self._gateway = gateway_url
+        self.fault = fault
+        self.url = ""
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        raw = await request.read()
+        headers = {n: v for n, v in request.headers.items() if n.lower() not in ("host", "content-length")}
+        with contextlib.suppress(ValueError):
+            body = json.loads(raw)
+            if isinstance(body, dict):
+                if (own := self.fault.refuse(body)) is not None:
+                    return web.json_response(own[1], status=own[0])
+                self.fault.request(body, headers)
+                raw = json.dumps(body).encode()
+        async with (
+            aiohttp.ClientSession() as session,
+            session.request(request.method, self._gateway + request.path_qs, data=raw, headers=headers) as reply,
+        ):
+            text = await reply.text()
+            kept = {n.lower(): v for n, v in reply.headers.items() if n.lower().startswith("x-")}
+            self.fault.headers(kept)
+            content_type = reply.headers.get("content-type", "")
+            text = self._streamed(text) if content_type.startswith("text/event-stream") else self._whole(text)
+            out = web.Response(body=text.encode(), status=reply.status, headers=kept)
+            out.headers["content-type"] = content_type
+            return out
+
+    def _whole(self, text: str) -> str:
+        body = json.loads(text)
+        for choice in body.get("choices", ()):
+            self.fault.message(choice["message"])
+        self.fault.whole(body)
+        return json.dumps(body)
+
+    def _streamed(self, text: str) -> str:
+        def changed(match: re.Match[str]) -> str:
+            chunk = json.loads(match[1])
+            for choice in chunk.get("choices", ()):
+                self.fault.message(choice["delta"])
+            return f"data: {json.dumps(chunk)}"
+
+        return self.fault.stream(re.sub(r"^data: (\{.*\})$", changed, text, flags=re.MULTILINE))
+
+
+@contextlib.asynccontextmanager
+async def serving(proxy: BreakingProxy) -> AsyncIterator[BreakingProxy]:
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", proxy.handle)
+    runner = web.AppRunner(app, shutdown_timeout=1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        proxy.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        yield proxy
+    finally:
+        await runner.cleanup()
