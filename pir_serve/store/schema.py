@@ -139,7 +139,8 @@ def _create_nodes(db: Database) -> None:
         not_null={*text_columns, "created", "expires", "payload"},
     )
     table.create_index(["tenant", "sid"], unique=True)
-    for columns in (["tenant"], ["tenant", "session"], ["tenant", "status"], ["expires"]):
+    # To tell whether a node is its session's newest, the index has to be enough: a row is a page of its own.
+    for columns in (["tenant"], ["tenant", "session", "seq", "expires"], ["tenant", "status"], ["expires"]):
         table.create_index(columns)
     # The finished are never looked up by text, and the first to go when a tenant has too many.
     for key in ("transcript_key", "question_key"):

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sqlite_utils import Database
 
 from pir_serve.store.base import Session
-from pir_serve.store.brief import Brief
 from pir_serve.store.codec import CodecError
 from pir_serve.store.node_rows import BRIEF_COLUMNS, NodeRows
 from pir_serve.store.payload import Payloads
@@ -17,8 +16,7 @@ from pir_serve.trajectory import Status
 
 _HEADS = f"""
     SELECT seq, session, model, status, created, {BRIEF_COLUMNS} FROM nodes AS head
-    WHERE tenant = :tenant AND expires > :now AND seq < :below AND (:status IS NULL OR status = :status)
-    AND NOT EXISTS (
+    WHERE tenant = :tenant AND expires > :now AND seq < :below %s AND NOT EXISTS (
         SELECT 1 FROM nodes
         WHERE tenant = head.tenant AND session = head.session AND seq > head.seq AND expires > :now
     )
@@ -33,8 +31,7 @@ class Head(NamedTuple):
     model: str
     status: str
     created: float
-    sid: str
-    brief: Brief
+    brief_columns: Sequence[Any]
 
 
 class SessionRows:
@@ -47,10 +44,9 @@ class SessionRows:
     ) -> list[Head]:
         """Sessions whose newest node lies below a row id, newest first."""
         given = {"tenant": tenant, "now": now, "below": below, "status": status and status.value, "limit": limit}
-        return [
-            Head(seq, session, model, its_status, created, columns[1], self._nodes.brief(*columns))
-            for seq, session, model, its_status, created, *columns in db.execute(_HEADS, given).fetchall()
-        ]
+        sql = _HEADS % ("AND status = :status" if status else "")
+        rows = db.execute(sql, given).fetchall()
+        return [Head(seq, session, model, has, created, rest) for seq, session, model, has, created, *rest in rows]
 
     def sessions(self, db: Database, tenant: str, heads: Sequence[Head], *, now: float) -> list[Session]:
         """The heads with what is known of their sessions; in the same order."""
@@ -69,14 +65,16 @@ class SessionRows:
             if head.session not in counts:  # deleted a moment ago
                 continue
             num_nodes, num_waiting, created, expires = counts[head.session]
+            _, sid, *_ = head.brief_columns
+            brief = self._nodes.brief(*head.brief_columns)
             found.append(
                 Session(
                     session=head.session,
-                    title=titles.get(head.session) or head.brief.title,
-                    newest=head.sid,
+                    title=titles.get(head.session) or brief.title,
+                    newest=sid,
                     model=head.model,
                     status=Status(head.status),
-                    question=head.brief.question,
+                    question=brief.question,
                     num_nodes=num_nodes,
                     num_waiting=num_waiting,
                     created=created,

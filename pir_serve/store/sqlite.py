@@ -24,8 +24,9 @@ from pir_serve.trajectory import Status
 
 logger = logging.getLogger(__name__)
 
-_BATCH = 256
-"""Rows deleted or searched at a time; between batches others have their turn."""
+_DELETED_AT_ONCE = 256
+_SEARCHED_AT_ONCE = 64
+"""Rows and sessions; between batches others have their turn."""
 
 
 class SqliteStore:
@@ -136,7 +137,7 @@ class SqliteStore:
         cursor: str | None = None,
     ) -> Page[Session]:
         now, below, words = self._now(), read_cursor(cursor), search.casefold().split()
-        size = _BATCH if words else limit + 1
+        size = _SEARCHED_AT_ONCE if words else limit + 1
         heads: builtins.list[Head] = []
         while len(heads) <= limit:
             batch = await self._heads(tenant, now=now, below=below, status=status, limit=size)
@@ -184,7 +185,7 @@ class SqliteStore:
         """In batches between which others can write; how many rows."""
         total = 0
         for table in ("nodes", "responses"):
-            some = f"SELECT seq FROM {table} WHERE {where} LIMIT {_BATCH}"
+            some = f"SELECT seq FROM {table} WHERE {where} LIMIT {_DELETED_AT_ONCE}"
             sql = f"DELETE FROM {table} WHERE seq IN ({some})"
             while deleted := await self._lanes.write(lambda db, sql=sql: int(db.execute(sql, (value,)).rowcount)):  # type: ignore[misc]
                 total += deleted
