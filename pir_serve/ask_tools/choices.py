@@ -47,8 +47,10 @@ def _listed(question: str) -> list[str]:
         return []
     if not lines[items[0][0] - 1].rstrip().endswith(("?", ":", "？", "：")):
         return []
-    marks = [match["mark"] for _, match in items]
-    return [match["text"] for _, match in items] if not any(marks) or _in_order(marks) else []
+    marks, texts = [match["mark"] for _, match in items], [match["text"].rstrip() for _, match in items]
+    if any(text.endswith(("?", "？")) for text in texts):
+        return []  # several questions, not several answers
+    return texts if not any(marks) or _in_order(marks) else []
 
 
 def _lettered(question: str) -> list[str]:
@@ -72,12 +74,13 @@ def _alternatives(question: str) -> list[str]:
     if not sentence.endswith("?") or "\n" in sentence or len(re.findall(r"\bor\b", sentence)) != 1:
         return []
     body = sentence.rstrip("? ")
-    if match := re.search(r"(?::| [—–-]) (.*)$", body):
-        return _split(match[1])
-    if match := re.match(r"(?:which|what|who|where|when|how)\b[^,]*, (.*)$", body, re.IGNORECASE):
+    if (match := re.search(r"(?::| [—–-]) (.*)$", body)) and (parts := _split(match[1])):
+        return parts
+    if match := re.match(r"(?:which|what)\b[^,]*, (.*)$", body, re.IGNORECASE):
         parts = _split(match[1])
         # "What did Tom, Ann or Bob buy?": as many words in each, or the last one is more than an alternative
-        return parts if len({len(part.split()) for part in parts}) == 1 else []
+        if len({len(part.split()) for part in parts}) == 1:
+            return parts
     if parts := _parallel(body):
         return parts
     parts = _split(body)  # nothing but its alternatives: "Metric or imperial?"
@@ -96,8 +99,10 @@ def _parallel(body: str) -> list[str]:
     words, second = left.rstrip(",").split(), right.split()
     if not second or second[0].lower() not in _PARALLEL or second[0] not in words:
         return []
-    first = words[len(words) - 1 - words[::-1].index(second[0]) :]
-    return [" ".join(first), right] if len(first) == len(second) <= 4 else []
+    start = len(words) - 1 - words[::-1].index(second[0])
+    if start > 0 and words[start - 1].endswith(","):
+        return []  # "by bus, by car or by train": there are more
+    return [" ".join(words[start:]), right] if len(words) - start == len(second) <= 4 else []
 
 
 def _clean(parts: list[str]) -> tuple[str, ...]:
