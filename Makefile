@@ -10,11 +10,12 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 VLLM_VENV ?= .venv-vllm
 SGLANG_VENV ?= .venv-sglang
+CLIENTS_VENV ?= .venv-clients
 # One torch thread a process: with two on a busy small machine a tiny model runs many times slower.
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help serve test lint demo test-engines train-smoke bench setup setup-test setup-train setup-evals setup-ui clean
+.PHONY: help serve test lint demo test-engines test-clients train-smoke bench setup setup-test setup-train setup-evals setup-ui clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -51,13 +52,17 @@ lint: setup-test ## Linter, formatter check and strict type checker
 	@$(BIN)/mypy
 
 test: lint ## Linters, type checker and the whole offline suite
-	@$(BIN)/python -m pytest -m "not engines" -n 2 --dist worksteal
+	@$(BIN)/python -m pytest -m "not engines and not clients" -n 2 --dist worksteal
 
 test-engines: setup-test ## Install real vLLM and SGLang (CPU) and run the engine contract tests against both
 	@bash tests/engines/install_vllm.sh $(VLLM_VENV)
 	@bash tests/engines/install_sglang.sh $(SGLANG_VENV)
 	@VLLM_PYTHON=$(VLLM_VENV)/bin/python SGLANG_PYTHON=$(SGLANG_VENV)/bin/python \
 	  $(BIN)/python -m pytest tests/engines -m engines
+
+test-clients: setup-test ## Install stock clients (Python and JavaScript) and play each against a real gateway
+	@PYTHON=$(PYTHON) bash tests/clients/install.sh $(CLIENTS_VENV)
+	@CLIENTS_VENV=$(CLIENTS_VENV) $(BIN)/python -m pytest tests/clients -m clients
 
 train-smoke: setup-train ## The whole training pipeline in miniature, asserting that it learned
 	@$(BIN)/pir train tiny --config training/configs/tiny_smoke.yaml --output out/smoke --check
@@ -66,4 +71,4 @@ bench: setup-test ## Measure the gateway against the engine direct; writes docs/
 	@$(BIN)/python -m benchmarks.gateway --write docs/benchmarks.md
 
 clean: ## Remove the virtual environments and caches
-	rm -rf $(VENV) $(VLLM_VENV) $(SGLANG_VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(VLLM_VENV) $(SGLANG_VENV) $(CLIENTS_VENV) tests/clients/js/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
