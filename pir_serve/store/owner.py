@@ -28,9 +28,9 @@ class Owner:
 
     def release(self) -> None:
         if self._path is not None and self._descriptor is not None:
-            _sign(self._path, self.id).unlink(missing_ok=True)
             os.close(self._descriptor)
             self._descriptor = None
+            _sign(self._path, self.id).unlink(missing_ok=True)
 
     def is_dead(self, other: str) -> bool:
         """Whether the process with this id is no more."""
@@ -47,12 +47,11 @@ class Owner:
             _lock(descriptor)
         except OSError:
             return False
-        else:
-            with contextlib.suppress(OSError):
-                sign.unlink(missing_ok=True)
-            return True
         finally:
             os.close(descriptor)
+        with contextlib.suppress(OSError):  # another has been as quick
+            sign.unlink()
+        return True
 
 
 def _sign(path: Path, owner: str) -> Path:

@@ -1,85 +1,29 @@
-"""Finished trajectories beside suspensions: listed in pages, grouped to sessions, searched, and dropped first."""
+"""Finished trajectories beside suspensions: never resumed, listed in pages, and the first to be dropped."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pir_serve.errors import RequestError, StoreError
-from pir_serve.store.base import Node, Page, Session
+from pir_serve.errors import RequestError
+from pir_serve.store.base import Node, Page
 from pir_serve.store.sealed import Sealer
 from pir_serve.store.sqlite import SqliteStore
-from pir_serve.trajectory import Author, Segment, Status, Trajectory
+from pir_serve.trajectory import Status
+from tests.serve.store_samples import T0, Clock, answer, ask, begin, make_node
 
-T0 = 1_800_000_000.0
-DAY = 86_400.0
 KEY = b"k" * 32
 patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """A busy machine is not a failure."""
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = T0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def begin(session: str = "s_1", said: str = "A tank leaks. How much is left?") -> Trajectory:
-    prompt = (
-        Segment(Author.TEMPLATE, "<system>", (1,)),
-        Segment(Author.USER, "You are a plumber.", (2,)),
-        Segment(Author.TEMPLATE, "<user>", (3,)),
-        Segment(Author.USER, said, (4, 5)),
-        Segment(Author.TEMPLATE, "<assistant><think>\n", (6,)),
-    )
-    return Trajectory(session, "pir-tiny", prompt)
-
-
-def ask(trajectory: Trajectory, question: str = "How many litres were spilled?") -> Trajectory:
-    thought = Segment(Author.MODEL, f"Hm, zebras. <asking>{question}</asking>", (7, 8), (-0.5, -1.0))
-    return trajectory.append(thought).suspend(question)
-
-
-def answer(trajectory: Trajectory, response: str = "About 3.", final: str = "It is \\boxed{12}.") -> Trajectory:
-    reply = Segment(Author.USER, f"<response>{response}</response>", (9,))
-    resumed = trajectory.respond(response, reply, by=Author.USER)
-    return resumed.append(Segment(Author.MODEL, f"So.\n</think>\n{final}", (10, 11))).end(Status.COMPLETED)
-
-
-def make_node(sid: str, trajectory: Trajectory, *, created: float = T0, **fields: object) -> Node:
-    plain = Node(
-        sid=sid,
-        tenant="t",
-        scope="",
-        model="pir-tiny",
-        digest="d",
-        trajectory=trajectory,
-        request={"ask": "auto"},
-        transcript_key="tk",
-        question_key="qk",
-        message_keys=("m1",),
-        system_key="",
-        parent=None,
-        created=created,
-        expires=created + DAY,
-    )
-    return replace(plain, **fields)  # type: ignore[arg-type]
-
-
 def sids(page: Page[Node]) -> list[str]:
     return [node.sid for node in page.items]
-
-
-def names(page: Page[Session]) -> list[str]:
-    return [session.session for session in page.items]
 
 
 @pytest.fixture
@@ -95,9 +39,6 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) ->
     await made.start()
     yield made
     await made.aclose()
-
-
-# Nodes
 
 
 @pytest.mark.parametrize("status", [Status.COMPLETED, Status.INCOMPLETE, Status.FAILED])
@@ -162,7 +103,7 @@ async def test_a_cursor_of_ones_own_making_is_the_clients_mistake(store: SqliteS
         assert refused.value.param == "cursor"
 
 
-@patient
+@settings(patient, max_examples=30)
 @given(st.text())
 def test_any_text_for_a_cursor_gives_a_page_or_a_request_error(cursor: str) -> None:
     async def check() -> None:
@@ -174,6 +115,50 @@ def test_any_text_for_a_cursor_gives_a_page_or_a_request_error(cursor: str) -> N
             pass
         finally:
             await store.aclose()
+
+    asyncio.run(check())
+
+
+@settings(patient, max_examples=50)
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.booleans(), st.integers(1, 5)), max_size=12),
+    st.integers(0, 5),
+    st.integers(1, 4),
+)
+def test_pages_hold_what_has_not_expired_newest_first_and_once(
+    puts: list[tuple[str, bool, int]], age: int, limit: int
+) -> None:
+    """Sessions and nodes against the same lists made without a database: (session, is it finished, time to live)."""
+    nodes = []
+    for k, (session, is_finished, ttl) in enumerate(puts):
+        trajectory = answer(ask(begin(session))) if is_finished else ask(begin(session))
+        nodes.append(make_node(f"pir_{k}", trajectory, created=T0 + k, expires=T0 + ttl))
+    there = [node for node in reversed(nodes) if node.expires > T0 + age]
+    newest = {node.trajectory.session: node for node in reversed(there)}
+    order = sorted(newest.values(), key=lambda node: -node.created)
+
+    async def check() -> None:
+        clock = Clock()
+        store = SqliteStore(":memory:", now=clock)
+        await store.start()
+        for node in nodes:
+            await store.put(node)
+        clock.now += age
+        for status in (None, *{node.status for node in nodes}):
+            listed, cursor = [], None
+            while (page := await store.list("t", status=status, limit=limit, cursor=cursor)).cursor:
+                listed, cursor = [*listed, *page.items], page.cursor
+            assert [*listed, *page.items] == [n for n in there if status in (None, n.status)]
+            seen, cursor = [], None
+            while (found := await store.sessions("t", status=status, limit=limit, cursor=cursor)).cursor:
+                seen, cursor = [*seen, *found.items], found.cursor
+            seen += found.items
+            assert [s.newest for s in seen] == [n.sid for n in order if status in (None, n.status)]
+            for s in seen:
+                of_it = [n for n in there if n.trajectory.session == s.session]
+                assert s.num_nodes == len(of_it) and s.expires == max(n.expires for n in of_it)
+                assert s.num_waiting == sum(n.status is Status.AWAITING_USER for n in of_it)
+        await store.aclose()
 
     asyncio.run(check())
 
@@ -201,180 +186,3 @@ async def test_each_node_has_its_own_time_to_live(store: SqliteStore, clock: Clo
     assert await store.expire(clock.now) == 1
     (session,) = (await store.sessions("t")).items
     assert (session.num_nodes, session.num_waiting, session.status) == (1, 0, Status.COMPLETED)
-
-
-# Sessions
-
-
-async def test_a_session_tells_of_its_branches(store: SqliteStore, clock: Clock) -> None:
-    first = ask(begin())
-    again = ask(first.respond("In litres?", Segment(Author.USER, "r", (9,)), by=Author.USER), "Or gallons?")
-    await store.put(make_node("pir_1", first))
-    await store.put(make_node("pir_2", answer(first), parent="pir_1", created=T0 + 1, expires=T0 + 9 * DAY))
-    await store.put(make_node("pir_3", again, parent="pir_1", created=T0 + 2))
-    assert await store.sessions("t") == Page(
-        (
-            Session(
-                session="s_1",
-                title="A tank leaks. How much is left?",
-                newest="pir_3",
-                model="pir-tiny",
-                status=Status.AWAITING_USER,
-                question="Or gallons?",
-                num_nodes=3,
-                num_waiting=2,
-                created=T0,
-                updated=T0 + 2,
-                expires=T0 + 9 * DAY,
-            ),
-        ),
-        None,
-    )
-    await store.delete("t", "pir_3")
-    (session,) = (await store.sessions("t")).items
-    assert (session.newest, session.status, session.question) == ("pir_2", Status.COMPLETED, None)
-
-
-async def test_sessions_come_by_their_newest_node_in_pages_and_by_its_status(store: SqliteStore) -> None:
-    for session in ("s_1", "s_2", "s_3"):
-        await store.put(make_node(f"pir_{session}", ask(begin(session))))
-    await store.put(make_node("pir_done", answer(ask(begin("s_1")))))
-    assert names(await store.sessions("t")) == ["s_1", "s_3", "s_2"]
-    first = await store.sessions("t", limit=1)
-    second = await store.sessions("t", limit=1, cursor=first.cursor)
-    third = await store.sessions("t", limit=1, cursor=second.cursor)
-    assert [names(page) for page in (first, second, third)] == [["s_1"], ["s_3"], ["s_2"]]
-    assert third.cursor is None
-    assert names(await store.sessions("t", status=Status.AWAITING_USER)) == ["s_3", "s_2"]
-    assert names(await store.sessions("t", status=Status.COMPLETED)) == ["s_1"]
-
-
-async def test_a_title_is_the_beginning_of_the_last_message_until_its_user_gives_another(store: SqliteStore) -> None:
-    await store.put(make_node("pir_1", ask(begin(said="  Mia has\n " + "many apples " * 20))))
-    (session,) = (await store.sessions("t")).items
-    assert session.title.startswith("Mia has many apples many") and len(session.title) <= 81
-    assert session.title.endswith("…") and "plumber" not in session.title
-    assert await store.rename("t", "s_1", "Äpfel 🍎")
-    await store.put(make_node("pir_2", answer(ask(begin()))))
-    assert [s.title for s in (await store.sessions("t")).items] == ["Äpfel 🍎"]
-    assert await store.rename("t", "s_1", "")
-    assert [s.title for s in (await store.sessions("t")).items] == ["A tank leaks. How much is left?"]
-    assert not await store.rename("t", "s_none", "x")
-    assert not await store.rename("other", "s_1", "x")
-
-
-async def test_a_given_title_goes_when_the_last_node_goes(store: SqliteStore, clock: Clock) -> None:
-    node = make_node("pir_1", ask(begin()))
-    for end in ("delete", "delete_session", "expire", "purge"):
-        await store.put(node)
-        await store.put(replace(node, sid="pir_2"))
-        await store.rename("t", "s_1", "Mine")
-        await store.delete("t", "pir_2")
-        assert [s.title for s in (await store.sessions("t")).items] == ["Mine"]
-        if end == "delete":
-            await store.delete("t", "pir_1")
-        elif end == "delete_session":
-            assert await store.delete_session("t", "s_1") == 1
-        elif end == "purge":
-            assert await store.purge("t") == 1
-        else:
-            assert await store.expire(T0 + DAY) == 1
-        await store.put(node)
-        assert [s.title for s in (await store.sessions("t")).items] == ["A tank leaks. How much is left?"]
-        await store.purge("t")
-
-
-async def test_search_finds_what_was_said_in_any_branch_but_not_the_reasoning(store: SqliteStore) -> None:
-    first = ask(begin())
-    await store.put(make_node("pir_1", first))
-    await store.put(make_node("pir_2", answer(first, "Drei Liter", "STRASSE twelve"), parent="pir_1"))
-    await store.put(make_node("pir_3", answer(first, "Four", "fifteen"), parent="pir_1"))
-    await store.put(make_node("pir_4", ask(begin("s_2", "Mia has apples."), "How many apples?")))
-    await store.rename("t", "s_2", "Fruit")
-    for text, found in {
-        "TANK": ["s_1"],
-        "litres spilled": ["s_1"],
-        "drei": ["s_1"],
-        "twelve fifteen": ["s_1"],
-        "straße": ["s_1"],
-        "many": ["s_2", "s_1"],
-        "fruit mia": ["s_2"],
-        "zebras": [],  # reasoned, not said
-        "plumber": [],  # system text
-        "tank apples": [],
-        "%": [],
-        "": ["s_2", "s_1"],
-        "  \n": ["s_2", "s_1"],
-    }.items():
-        assert names(await store.sessions("t", search=text)) == found, text
-    assert names(await store.sessions("t", search="many", status=Status.COMPLETED)) == ["s_1"]
-    assert names(await store.sessions("other", search="tank")) == []
-
-
-async def test_a_search_pages_through_more_sessions_than_it_looks_at_in_one_go(clock: Clock) -> None:
-    store = SqliteStore(":memory:", now=clock)
-    await store.start()
-    for k in range(600):
-        said = f"Find this, number {k}" if k % 100 == 0 else "Something else"
-        await store.put(make_node(f"pir_{k}", ask(begin(f"s_{k}", said))))
-    page = await store.sessions("t", search="find THIS", limit=4)
-    rest = await store.sessions("t", search="find THIS", limit=4, cursor=page.cursor)
-    assert names(page) + names(rest) == [f"s_{k}" for k in (500, 400, 300, 200, 100, 0)]
-    assert rest.cursor is None
-    await store.aclose()
-
-
-async def test_nothing_of_a_session_is_seen_or_deleted_by_another_tenant(store: SqliteStore) -> None:
-    mine, theirs = make_node("pir_1", ask(begin())), make_node("pir_1", ask(begin()), tenant="u")
-    await store.put(mine)
-    await store.put(theirs)
-    await store.rename("t", "s_1", "Mine")
-    assert [s.title for s in (await store.sessions("u")).items] == ["A tank leaks. How much is left?"]
-    assert [s.num_nodes for s in (await store.sessions("u")).items] == [1]
-    assert await store.delete_session("t", "s_1") == 1
-    assert await store.delete_session("t", "s_1") == 0
-    assert await store.purge("t") == 0
-    assert await store.get("u", "pir_1") == theirs
-
-
-async def test_a_prompt_without_words_has_no_title(store: SqliteStore) -> None:
-    for k, said in enumerate(("", " \n ", "\ud800")):
-        await store.put(make_node(f"pir_{k}", ask(begin(f"s_{k}", said))))
-    assert [s.title for s in (await store.sessions("t")).items] == ["\ud800", "", ""]
-    bare = Trajectory("s_bare", "pir-tiny").end(Status.FAILED)
-    await store.put(make_node("pir_bare", bare))
-    assert (await store.sessions("t")).items[0].title == ""
-
-
-async def test_stats_count_what_is_there(store: SqliteStore, clock: Clock) -> None:
-    await store.put(make_node("pir_1", ask(begin())))
-    await store.put(make_node("pir_2", answer(ask(begin()))))
-    await store.put(make_node("pir_3", ask(begin()), tenant="u", expires=T0 + 1))
-    clock.now = T0 + 2
-    everything, mine = await store.stats(), await store.stats("t")
-    assert everything.nodes == {"awaiting_user": 2, "completed": 1}
-    assert (everything.num_sessions, everything.num_tenants) == (2, 2)
-    assert mine.nodes == {"awaiting_user": 1, "completed": 1} and mine.num_sessions == 1
-    assert everything.num_bytes is None or everything.num_bytes > 10_000
-    assert (await store.stats("nobody")).nodes == {}
-
-
-async def test_titles_and_texts_are_encrypted_at_rest_and_unreadable_ones_are_left_blank(
-    tmp_path: Path, clock: Clock, caplog: pytest.LogCaptureFixture
-) -> None:
-    store = SqliteStore(tmp_path / "pir.db", sealer=Sealer([KEY]), now=clock)
-    await store.start()
-    await store.put(make_node("pir_1", ask(begin())))
-    await store.rename("t", "s_1", "My tank")
-    await store.aclose()
-    stored = (tmp_path / "pir.db").read_bytes()
-    assert b"PE" in stored and b"tank" not in stored
-    store = SqliteStore(tmp_path / "pir.db", now=clock)
-    await store.start()
-    (session,) = (await store.sessions("t")).items
-    assert (session.title, session.num_waiting) == ("", 1)
-    assert (await store.list("t")).items == ()
-    with pytest.raises(StoreError, match="encrypted"):
-        await store.get("t", "pir_1")
-    assert "tank" not in caplog.text
-    await store.aclose()

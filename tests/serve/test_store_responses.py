@@ -196,7 +196,7 @@ async def test_nothing_is_appended_to_what_does_not_run(store: SqliteStore) -> N
     assert await store.responses.events("t", "resp_1") == []
 
 
-@patient
+@settings(patient, max_examples=40)
 @given(st.lists(st.lists(st.binary(max_size=300), max_size=5), max_size=6), st.integers(-1, 30), st.integers(1, 30))
 def test_any_bytes_in_any_batches_come_back_in_order(batches: list[list[bytes]], after: int, limit: int) -> None:
     async def check() -> None:
