@@ -76,7 +76,8 @@ class SqliteStore:
         if finished or waiting:
             self._evicted["finished"] += finished
             self._evicted["waiting"] += waiting
-            logger.warning(
+            logger.log(
+                logging.WARNING if waiting else logging.DEBUG,
                 "dropped %d finished trajectories and %d suspensions: a tenant has more than %d",
                 finished, waiting, self._max_per_tenant,
             )  # fmt: skip

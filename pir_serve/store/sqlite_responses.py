@@ -85,7 +85,7 @@ class SqliteResponses:
         is_written, evicted = await self._lanes.write(work)
         if evicted:
             self.num_evicted += evicted
-            logger.warning("dropped %d responses: a tenant has more than %d", evicted, self._max_per_tenant)
+            logger.debug("dropped %d responses: a tenant has more than %d", evicted, self._max_per_tenant)
         return is_written
 
     async def get(self, tenant: str, response_id: str) -> ResponseRecord | None:
