@@ -80,6 +80,14 @@ class Settings:
     below 10."""
     auto_response: str = AUTO_RESPONSE
     """What answers an ask where asking is not allowed."""
+    screen: Path | None = None
+    """TOML file that changes and adds rules of the question screen (`pir_serve.screening.config`). None: the built-in
+    rules."""
+    gate_nats: float | None = None
+    """Predictive entropy of a reasoning step, in nats a token, above which the model is made to ask. None: never; what
+    is much differs from model to model, and models that learnt to ask need no gate."""
+    gate_max: int = 2
+    """Questions of one reasoning that the gate may open: a model that was never taught to ask repeats itself soon."""
     strict_resume: bool = False
     """Whether a session id that is gone is refused (400) instead of rebuilt from the visible text."""
 
@@ -104,6 +112,7 @@ class Settings:
             ("threads", 1, 1_024),
             ("ttl_s", 1, 10 * 365 * 86_400),
             ("max_asks", 0, 1_000),
+            ("gate_max", 0, 1_000),
             ("keepalive_s", 0.01, 3_600),
             ("max_body_bytes", 1_024, 1 << 30),
             ("shutdown_s", 0, 3_600),
@@ -111,6 +120,8 @@ class Settings:
             value = getattr(self, name)
             if not low <= value <= high:
                 raise ConfigError(f"{name} is {value}; it must lie between {low} and {high}")
+        if self.gate_nats is not None and not 0 <= self.gate_nats <= 100:
+            raise ConfigError(f"gate_nats is {self.gate_nats}; it must lie between 0 and 100 nats")
         for field in dataclasses.fields(self):
             choices = _choices(_hints()[field.name])
             if choices and getattr(self, field.name) not in choices:
