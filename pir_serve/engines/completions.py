@@ -17,11 +17,10 @@ from collections.abc import AsyncGenerator
 from dataclasses import replace
 from typing import Any, ClassVar
 
-import aiohttp
 import orjson
-from yarl import URL
 
 from pir_serve.engines.base import LegRequest, SamplingParams, TokenChunk
+from pir_serve.engines.http import HttpClient, Reply
 from pir_serve.engines.stream import LegStream, refusal
 from pir_serve.errors import (
     ConfigError,
@@ -34,13 +33,10 @@ from pir_serve.errors import (
 
 log = logging.getLogger(__name__)
 
-_IDLE_S = 4.0
-"""How long an unused connection is kept. Uvicorn, behind both engines, closes its own after 5 s: ours must go first."""
-_CONNECT_S = 5.0
 _CALL_S = 30.0
 _HEALTH_S = 2.0
 _TRAILER_S = 0.05
-"""Wait for the end of the reply after its last event, so that the connection can be used again."""
+"""Within which the reply must end after its last event, so that its connection can be used again."""
 _MAX_STOPS = 4
 """vLLM's limit on stop strings."""
 
@@ -70,19 +66,17 @@ class CompletionsEngine(ABC):
         silence_s: a stream without a single byte for so long counts as dead (queueing included).
         """
         self.url = url.rstrip("/").removesuffix("/v1")
-        self._completions_url = URL(self.url + "/v1/completions")
         self.model = model
         self.name = f"{self.kind} {self.url}"
         self.max_model_len = 0
         self.vocab_size = vocab_size
-        self._headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
+        headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
         if api_key:
-            self._headers["Authorization"] = f"Bearer {api_key}"
+            headers["Authorization"] = f"Bearer {api_key.strip()}"
+        self._http = HttpClient(self.url, headers, silence_s=silence_s)
         self._cache_key = cache_key or secrets.token_bytes(32)
         self._partitions: dict[str, str] = {}
         self._spellings: dict[int, str] = {}
-        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_S, sock_read=silence_s)
-        self._session: aiohttp.ClientSession | None = None
 
     async def start(self) -> None:
         """Connect, learn the limits, and generate two tokens, which also warms up what log-probabilities need.
@@ -113,26 +107,19 @@ class CompletionsEngine(ABC):
         """See `Engine.generate`."""
         body = orjson.dumps(self._body(request))
         stream = LegStream(request)
-        response = await self._post(body, self._leg_headers(request))
+        reply = await self._post(body, self._leg_headers(request))
         try:
-            while not stream.is_done:
-                read = await response.content.readany()
-                if not read:
-                    break
+            while not stream.is_done and (read := await reply.read_some()):
                 chunk = stream.feed(read)
                 if chunk is not None:
                     yield chunk
             last = stream.last()
-            if not response.content.is_eof():
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_TRAILER_S):
-                        await response.content.readany()
-            if stream.eos_id is not None:
-                last = replace(last, text=last.text.removesuffix(await self._spelling(stream.eos_id)))
-        except (aiohttp.ClientError, OSError) as error:
+        except OSError as error:
             raise EngineUnavailable(f"{self.name} broke off: {_words(error)}") from error
         finally:
-            response.close()
+            reply.close(grace_s=_TRAILER_S if stream.is_done else 0)
+        if stream.eos_id is not None:
+            last = replace(last, text=last.text.removesuffix(await self._spelling(stream.eos_id)))
         yield last
 
     def _body(self, request: LegRequest) -> dict[str, Any]:
@@ -205,49 +192,36 @@ class CompletionsEngine(ABC):
         """Unlike the request's own id, never twice the same: engines refuse or mix up a repeated live one."""
         return f"{_header_safe(request.request_id)}-{secrets.token_hex(3)}"
 
-    async def _post(self, body: bytes, headers: dict[str, str]) -> aiohttp.ClientResponse:
-        """A reply with status 200, its body unread."""
-        for attempt in (1, 2):
-            try:
-                response = await self._client().post(self._completions_url, data=body, headers=headers)
-                break
-            except (aiohttp.ClientError, OSError) as error:
-                # An idle connection that the server closed as we took it: nothing was produced, so once more is safe.
-                was_dropped = isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError)
-                if attempt == 2 or not was_dropped or isinstance(error, aiohttp.ClientConnectorError):
-                    raise EngineUnavailable(f"{self.name} is not reachable: {_words(error)}") from error
-        if response.status == 200:
-            return response
-        raise await self._refused(response)
-
-    async def _refused(self, response: aiohttp.ClientResponse) -> EngineError:
+    async def _post(self, body: bytes, headers: dict[str, str]) -> Reply:
+        """The reply to a leg, with status 200 and its body unread."""
         try:
-            text = await response.read()
-        except (aiohttp.ClientError, OSError):
+            reply = await self._http.request("POST", "/v1/completions", body, headers)
+        except OSError as error:
+            raise EngineUnavailable(f"{self.name} is not reachable: {_words(error)}") from error
+        if reply.status == 200:
+            return reply
+        raise await self._refused(reply)
+
+    async def _refused(self, reply: Reply) -> EngineError:
+        try:
+            text = await reply.read()
+        except OSError:
             text = b""
         finally:
-            response.close()
-        return refusal(response.status, text, self.name)
-
-    def _client(self) -> aiohttp.ClientSession:
-        """Made in the loop that uses it."""
-        if self._session is None or self._session.closed:
-            connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=_IDLE_S)
-            self._session = aiohttp.ClientSession(
-                connector=connector, headers=self._headers, timeout=self._timeout, read_bufsize=2**18
-            )
-        return self._session
+            reply.close()
+        return refusal(reply.status, text, self.name)
 
     async def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         """A small JSON exchange. Raises: EngineError."""
-        data = None if body is None else orjson.dumps(body)
+        data = b"" if body is None else orjson.dumps(body)
         try:
-            url, timeout = self.url + path, aiohttp.ClientTimeout(_CALL_S)
-            async with self._client().request(method, url, data=data, timeout=timeout) as response:
-                if response.status != 200:
-                    raise await self._refused(response)
-                text = await response.read()
-        except (aiohttp.ClientError, OSError) as error:  # OSError includes TimeoutError
+            async with asyncio.timeout(_CALL_S):
+                reply = await self._http.request(method, path, data)
+                if reply.status != 200:
+                    raise await self._refused(reply)
+                with contextlib.closing(reply):
+                    text = await reply.read()
+        except OSError as error:  # TimeoutError is one
             raise EngineUnavailable(f"{self.name} is not reachable: {_words(error)}") from error
         try:
             return orjson.loads(text)
@@ -274,16 +248,15 @@ class CompletionsEngine(ABC):
 
     async def healthy(self) -> bool:
         try:
-            url, timeout = self.url + self.health_path, aiohttp.ClientTimeout(_HEALTH_S)
-            async with self._client().get(url, timeout=timeout) as response:
-                return response.status == 200
-        except (aiohttp.ClientError, OSError):
+            async with asyncio.timeout(_HEALTH_S):
+                reply = await self._http.request("GET", self.health_path)
+        except OSError:
             return False
+        reply.close(grace_s=_TRAILER_S)
+        return reply.status == 200
 
     async def aclose(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        await self._http.aclose()
 
     async def _served_models(self) -> dict[str, dict[str, Any]]:
         """Entries of /v1/models by name; settles `self.model`.
