@@ -12,10 +12,8 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
-from operator import itemgetter
 from typing import Any
 
 from tokenizers import AddedToken, Tokenizer
@@ -136,10 +134,10 @@ class SafeEncoder:
             text, owners = _BREAK + text, Author.TEMPLATE.value[0] + owners
         while True:
             encoding = self._tokenizer.encode(text, add_special_tokens=False)
-            offsets = encoding.offsets
-            bad = [offsets[k] for k, i in enumerate(encoding.ids) if i in self._forbidden]
-            if not bad:
-                return self._segments(text, owners, encoding.ids, offsets)
+            ids, offsets = encoding.ids, encoding.offsets
+            if self._forbidden.isdisjoint(ids):
+                return self._segments(text, owners, ids, offsets)
+            bad = [offsets[k] for k, i in enumerate(ids) if i in self._forbidden]
             text, owners = _broken(text, owners, bad)
 
     def ids(self, parts: Sequence[Part], *, at_start: bool = False) -> tuple[int, ...]:
@@ -159,26 +157,46 @@ class SafeEncoder:
         return text, owners
 
     def _segments(self, text: str, owners: str, ids: list[int], offsets: list[tuple[int, int]]) -> tuple[Segment, ...]:
-        tokens: list[tuple[Author, int, int]] = []
-        for i, (start, end) in zip(ids, offsets, strict=True):
-            true_id = self._true_id.get(i, i)
-            if true_id is not None:
-                guard = _PRIVATE.search(text, start, end)  # the white space that a token strips may be another's
-                tokens.append((_author(owners[guard.start()] if guard else owners[start:end]), true_id, end))
         segments: list[Segment] = []
-        begin = 0
-        groups = [(author, list(group)) for author, group in groupby(tokens, key=itemgetter(0))]
-        for k, (author, group) in enumerate(groups):
-            # Two tokens of one character share its offsets: a cut never goes back.
-            end = max(begin, *(e for _, _, e in group)) if k < len(groups) - 1 else len(text)
-            spelled = text[begin:end].translate(self._spelling)
-            segments.append(Segment(author, spelled, tuple(i for _, i, _ in group)))
-            begin = end
+        group: list[int] = []
+        author = Author.TEMPLATE
+        begin = reach = 0
+        for true_id, owner, end in self._owned(text, owners, ids, offsets):
+            if owner is not author and group:
+                segments.append(Segment(author, text[begin:reach].translate(self._spelling), tuple(group)))
+                group, begin = [], reach
+            author = owner
+            group.append(true_id)
+            reach = max(reach, end)  # two tokens of one character share its offsets: a cut never goes back
+        if group:
+            segments.append(Segment(author, text[begin:].translate(self._spelling), tuple(group)))
         return tuple(segments)
+
+    def _owned(
+        self, text: str, owners: str, ids: list[int], offsets: list[tuple[int, int]]
+    ) -> Iterator[tuple[int, Author, int]]:
+        """Of each token: the model's id of it, whose it is, and where it ends.
+
+        This runs for every token of every prompt; nearly all are ordinary ones that lie within one author's words.
+        """
+        runs = _RUNS.finditer(owners)
+        run_start, run_end, run_author = 0, 0, Author.TEMPLATE
+        for i, (start, end) in zip(ids, offsets, strict=True):
+            if i in self._true_id:
+                true_id = self._true_id[i]
+                if true_id is not None:
+                    guard = _PRIVATE.search(text, start, end)  # the white space that a token strips may be another's
+                    yield true_id, _author(owners[guard.start()] if guard else owners[start:end]), end
+                continue
+            while start >= run_end and (run := next(runs, None)):
+                run_start, run_end, run_author = run.start(), run.end(), _AUTHORS[run[0][0]]
+            within = run_start <= start < end <= run_end
+            yield i, run_author if within else _author(owners[start:end]), end
 
 
 _AUTHORS = {author.value[0]: author for author in Author}
-_USER = Author.USER.value[0]  # an enum's value costs a call, and this runs for every token of every prompt
+_USER = Author.USER.value[0]
+_RUNS = re.compile("|".join(f"{letter}+" for letter in _AUTHORS))
 
 
 def _author(owners: str) -> Author:
