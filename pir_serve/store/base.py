@@ -6,7 +6,7 @@ it and never consumes it, so that the nodes of a session are a tree. What the Re
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -14,6 +14,9 @@ from pir_serve.store.responses import Responses
 from pir_serve.trajectory import Status, Trajectory
 
 T = TypeVar("T")
+
+FINISHED = frozenset({Status.COMPLETED, Status.INCOMPLETE, Status.FAILED})
+"""What lists of trajectories that have ended ask for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,17 +147,19 @@ class Store(Protocol):
         tenant: str,
         *,
         session: str | None = None,
-        status: Status | None = None,
+        status: Status | Set[Status] | None = None,
         limit: int = 100,
         cursor: str | None = None,
     ) -> Page[Node]:
-        """Newest first; of one session or status unless that is None. Raises: RequestError, for a wrong cursor."""
+        """Newest first; of one session, and of the given status or one of several, unless that is None.
+
+        Raises: RequestError, for a wrong cursor."""
 
     async def sessions(
         self,
         tenant: str,
         *,
-        status: Status | None = None,
+        status: Status | Set[Status] | None = None,
         search: str = "",
         limit: int = 20,
         cursor: str | None = None,
@@ -163,6 +168,9 @@ class Store(Protocol):
 
         `search`: each of its words occurs, in any case, in the title or in what was said: the message it began with,
         asks, responses and answers of all branches, not the reasoning. Raises: RequestError, for a wrong cursor."""
+
+    async def session(self, tenant: str, session: str) -> Session | None:
+        """One by its id."""
 
     async def rename(self, tenant: str, session: str, title: str) -> bool:
         """Give a session a title, or with "" the one it had by itself; whether there is such a session."""

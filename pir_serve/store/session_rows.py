@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import Any, NamedTuple
 
 from sqlite_utils import Database
 
 from pir_serve.store.base import Session
 from pir_serve.store.codec import CodecError
+from pir_serve.store.cursor import END
 from pir_serve.store.node_rows import BRIEF_COLUMNS, NodeRows
 from pir_serve.store.payload import Payloads
 from pir_serve.store.schema import WAITING, transaction
@@ -40,13 +41,21 @@ class SessionRows:
         self._nodes = nodes
 
     def heads(
-        self, db: Database, tenant: str, *, now: float, below: int, status: Status | None, limit: int
+        self, db: Database, tenant: str, *, now: float, below: int, status: Status | Set[Status] | None, limit: int
     ) -> list[Head]:
         """Sessions whose newest node lies below a row id, newest first."""
-        given = {"tenant": tenant, "now": now, "below": below, "status": status and status.value, "limit": limit}
-        sql = _HEADS % ("AND status = :status" if status else "")
-        rows = db.execute(sql, given).fetchall()
-        return [Head(seq, session, model, has, created, rest) for seq, session, model, has, created, *rest in rows]
+        given: dict[str, object] = {"tenant": tenant, "now": now, "below": below, "limit": limit}
+        condition = ""
+        if status is not None:
+            wanted = {f"status{k}": value for k, value in enumerate(status_values(status))}
+            given |= wanted
+            condition = f"AND status IN ({', '.join(f':{name}' for name in wanted)})"
+        return _read_heads(db, condition, given)
+
+    def head(self, db: Database, tenant: str, session: str, *, now: float) -> list[Head]:
+        """That of one session, if there is such a one."""
+        given = {"tenant": tenant, "now": now, "below": END, "limit": 1, "session": session}
+        return _read_heads(db, "AND session = :session", given)
 
     def sessions(self, db: Database, tenant: str, heads: Sequence[Head], *, now: float) -> list[Session]:
         """The heads with what is known of their sessions; in the same order."""
@@ -118,6 +127,15 @@ class SessionRows:
             except CodecError:
                 continue  # the one that it has by itself is as good
         return found
+
+
+def status_values(status: Status | Set[Status]) -> list[str]:
+    return [status.value] if isinstance(status, Status) else sorted(one.value for one in status)
+
+
+def _read_heads(db: Database, condition: str, given: dict[str, object]) -> list[Head]:
+    rows = db.execute(_HEADS % condition, given).fetchall()
+    return [Head(seq, session, model, has, created, rest) for seq, session, model, has, created, *rest in rows]
 
 
 def _names(heads: Sequence[Head]) -> tuple[list[str], str]:

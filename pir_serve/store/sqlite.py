@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from pathlib import Path
 
 from sqlite_utils import Database
@@ -18,7 +18,7 @@ from pir_serve.store.node_rows import NodeRows, insert
 from pir_serve.store.payload import Payloads
 from pir_serve.store.schema import MEMORY, WAITING
 from pir_serve.store.sealed import Sealer
-from pir_serve.store.session_rows import Head, SessionRows
+from pir_serve.store.session_rows import Head, SessionRows, status_values
 from pir_serve.store.sqlite_responses import SqliteResponses
 from pir_serve.trajectory import Status
 
@@ -116,14 +116,18 @@ class SqliteStore:
         tenant: str,
         *,
         session: str | None = None,
-        status: Status | None = None,
+        status: Status | Set[Status] | None = None,
         limit: int = 100,
         cursor: str | None = None,
     ) -> Page[Node]:
-        wanted = {"tenant": tenant, "session": session, "status": status and status.value}
-        given = {column: value for column, value in wanted.items() if value is not None}
-        where = " AND ".join([*(f"{column} = ?" for column in given), "expires > ?", "seq < ?"])
-        parameters = (*given.values(), self._now(), read_cursor(cursor), limit + 1)
+        where, given = "tenant = ?", [tenant]
+        if session is not None:
+            where, given = f"{where} AND session = ?", [*given, session]
+        if status is not None:
+            values = status_values(status)
+            where, given = f"{where} AND status IN ({', '.join('?' * len(values))})", [*given, *values]
+        where += " AND expires > ? AND seq < ?"
+        parameters = (*given, self._now(), read_cursor(cursor), limit + 1)
         found = await self._select(f"{where} ORDER BY seq DESC LIMIT ?", parameters, strict=False)
         items = tuple(node for _, node in found[:limit] if node is not None)
         return Page(items, write_cursor(found[limit - 1][0]) if len(found) > limit else None)
@@ -132,7 +136,7 @@ class SqliteStore:
         self,
         tenant: str,
         *,
-        status: Status | None = None,
+        status: Status | Set[Status] | None = None,
         search: str = "",
         limit: int = 20,
         cursor: str | None = None,
@@ -150,7 +154,7 @@ class SqliteStore:
         return Page(tuple(items), write_cursor(heads[limit - 1].seq) if len(heads) > limit else None)
 
     async def _heads(
-        self, tenant: str, *, now: float, below: int, status: Status | None, limit: int
+        self, tenant: str, *, now: float, below: int, status: Status | Set[Status] | None, limit: int
     ) -> builtins.list[Head]:
         return await self._lanes.read(
             lambda db: self._sessions.heads(db, tenant, now=now, below=below, status=status, limit=limit)
@@ -162,6 +166,15 @@ class SqliteStore:
         if not words:
             return heads
         return await self._lanes.read(lambda db: self._sessions.matching(db, tenant, heads, words, now=now))
+
+    async def session(self, tenant: str, session: str) -> Session | None:
+        now = self._now()
+
+        def work(db: Database) -> builtins.list[Session]:
+            return self._sessions.sessions(db, tenant, self._sessions.head(db, tenant, session, now=now), now=now)
+
+        found = await self._lanes.read(work)
+        return found[0] if found else None
 
     async def rename(self, tenant: str, session: str, title: str) -> bool:
         now = self._now()

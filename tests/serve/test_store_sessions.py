@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pir_serve.errors import StoreError
-from pir_serve.store.base import Page, Session
+from pir_serve.store.base import FINISHED, Page, Session
 from pir_serve.store.sealed import Sealer
 from pir_serve.store.sqlite import SqliteStore
 from pir_serve.trajectory import Author, Segment, Status, Trajectory
@@ -78,6 +78,22 @@ async def test_sessions_come_by_their_newest_node_in_pages_and_by_its_status(sto
     assert third.cursor is None
     assert names(await store.sessions("t", status=Status.AWAITING_USER)) == ["s_3", "s_2"]
     assert names(await store.sessions("t", status=Status.COMPLETED)) == ["s_1"]
+    await store.put(make_node("pir_cut", begin("s_4").end(Status.INCOMPLETE, "max_tokens")))
+    assert names(await store.sessions("t", status=FINISHED)) == ["s_4", "s_1"]
+    assert [node.sid for node in (await store.list("t", status=FINISHED)).items] == ["pir_cut", "pir_done"]
+    assert names(await store.sessions("t", status=frozenset())) == []
+
+
+async def test_one_session_is_had_by_its_id_as_lists_show_it(store: SqliteStore, clock: Clock) -> None:
+    for sid, session in (("pir_1", "s_1"), ("pir_2", "s_2"), ("pir_3", "s_1")):
+        await store.put(make_node(sid, ask(begin(session))))
+    await store.rename("t", "s_1", "Mine")
+    for listed in (await store.sessions("t")).items:
+        assert await store.session("t", listed.session) == listed
+    assert await store.session("t", "s_none") is None and await store.session("t", "pir_1") is None
+    assert await store.session("other", "s_1") is None
+    clock.now = T0 + DAY
+    assert await store.session("t", "s_1") is None
 
 
 async def test_a_title_is_the_beginning_of_the_last_message_until_its_user_gives_another(store: SqliteStore) -> None:
