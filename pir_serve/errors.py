@@ -6,6 +6,8 @@ PirError
 │   ├── NotAwaitingUser         400 not_awaiting_user
 │   ├── SuspensionNotFound      400 previous_response_not_found
 │   ├── ContextLengthExceeded   400 context_length_exceeded
+│   ├── SessionNotFound         404 session_not_found
+│   ├── ReasoningHidden         403 reasoning_hidden
 │   ├── Unauthorized            401 invalid_api_key
 │   └── Unsupported             400 unsupported_value
 ├── EngineError          what turns prompts into tokens failed
@@ -55,6 +57,16 @@ class NotAwaitingUser(RequestError):
 
 class SuspensionNotFound(RequestError):
     code = "previous_response_not_found"
+
+
+class SessionNotFound(RequestError):
+    status = HTTPStatus.NOT_FOUND
+    code = "session_not_found"
+
+
+class ReasoningHidden(RequestError):
+    status = HTTPStatus.FORBIDDEN
+    code = "reasoning_hidden"
 
 
 class ContextLengthExceeded(RequestError):

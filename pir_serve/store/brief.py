@@ -31,7 +31,7 @@ def brief(trajectory: Trajectory) -> Brief:
             said += [exchange.ask.text, exchange.response]
     said += [volunteered.text for volunteered in trajectory.volunteered]
     question = trajectory.pending.text if trajectory.pending else None
-    said += [question or "", _answer(trajectory)]
+    said += [question or "", answer(trajectory)]
     text = "\n".join(part[:_PART_CHARS] for part in said if part)
     return Brief(_title(began), question, text[:_TEXT_CHARS])
 
@@ -48,7 +48,8 @@ def _last_message(trajectory: Trajectory) -> str:
     return "".join(reversed(texts)).strip()
 
 
-def _answer(trajectory: Trajectory) -> str:
+def answer(trajectory: Trajectory) -> str:
+    """What follows the reasoning; "" where the trajectory has not got so far."""
     if trajectory.status is Status.AWAITING_USER or not trajectory.segments:
         return ""
     last = trajectory.segments[-1]
