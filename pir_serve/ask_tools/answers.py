@@ -101,7 +101,7 @@ def _question(value: Any, depth: int) -> str | None:
         return "\n".join(text for item in value if (text := _question(item, depth + 1))) or None
     if not isinstance(value, dict):
         return None
-    by_name = {plain(key): key for key in reversed(value)}
+    by_name = {plain(key): key for key in value}
     for name in (*sorted(LIST_KEYS), *QUESTION_KEYS):
         if name not in by_name:
             continue

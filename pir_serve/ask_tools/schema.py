@@ -112,15 +112,15 @@ class Schemas:
                 continue
             if not isinstance(schema[keyword], list):
                 return False
-            hits = sum(self._conforms(value, branch, depth) for branch in schema[keyword])
-            if keyword == "oneOf" and not self._is_certain(schema[keyword]):
+            hits = [self._conforms(value, branch, depth) for branch in schema[keyword]]
+            if not (all(hits) if keyword == "allOf" else any(hits)):
                 return False
-            if not {"allOf": hits == len(schema[keyword]), "anyOf": hits > 0, "oneOf": hits == 1}[keyword]:
+            if keyword == "oneOf" and not self._are_disjoint(schema[keyword]):
                 return False
         return True
 
-    def _is_certain(self, branches: list[Any]) -> bool:
-        """Whether a no of ours means no: `oneOf` counts those too. So it is where the branches' types are disjoint."""
+    def _are_disjoint(self, branches: list[Any]) -> bool:
+        """Whether one branch at most can hold, as they are of different types; nothing else is looked into."""
         seen: set[str] = set()
         for branch in branches:
             target = self.resolve(branch["$ref"]) if isinstance(branch, dict) and set(branch) == {"$ref"} else branch

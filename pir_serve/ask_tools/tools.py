@@ -64,7 +64,7 @@ def recognise(tools: object, names: Collection[str] = DEFAULT_NAMES) -> AskTool 
     named: AskTool | None = None
     for index, tool in enumerate(tools):
         found, mark = _function(tool, index)
-        if found is None or mark is False:
+        if found is None:
             continue
         if mark and marked is None:
             marked = found

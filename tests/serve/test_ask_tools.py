@@ -89,6 +89,9 @@ class TestRecognise:
     def test_a_mark_can_say_that_a_known_name_is_no_question_tool(self) -> None:
         search = chat("question", objects("text", text=STRING), **{"x-pir-ask": False})
         assert recognise([search]) is None
+        assert recognise([{**LIBRECHAT, "x-pir-ask": False}]) is None
+        outside = {**chat("consult", objects("question", question=STRING), **{"x-pir-ask": True}), "x-pir-ask": False}
+        assert recognise([outside]) is None
 
     def test_names_are_configurable(self) -> None:
         consult = chat("consult", objects("question", question=STRING))
@@ -164,6 +167,12 @@ class TestArguments:
         assert asked(OPENCODE, OPEN)["questions"][0]["options"] == []
         assert asked(CODEX, OPEN) is None
 
+    def test_options_that_are_too_many_or_the_same_are_not_offered(self) -> None:
+        assert asked(CODEX, OPEN, ("a", "b", "c")) is not None
+        assert asked(CODEX, OPEN, ("a", "b", "c", "d")) is None
+        assert asked(CODEX, OPEN, ("a", " a")) is None
+        assert "options" not in asked(LIBRECHAT, OPEN, ("a", "a"))["questions"][0]
+
     def test_headers_fit_the_smallest_client(self) -> None:
         for question in (
             CHOICE,
@@ -201,6 +210,7 @@ class TestArguments:
             ({"question": STRING, "title": STRING}, {"question": OPEN, "title": "Pens Nora"}),
             ({"question": STRING, "ui": objects("wide", wide=BOOLEAN)}, {"question": OPEN, "ui": {"wide": False}}),
             ({"question": STRING, "options": lists(STRING, minItems=0)}, {"question": OPEN, "options": []}),
+            ({"question": STRING, "why": {"type": ["string", "null"]}}, {"question": OPEN, "why": None}),
             ({"question": {"anyOf": [{"type": "null"}, STRING]}}, {"question": OPEN}),
             ({"question": {"oneOf": [lists(STRING), STRING]}}, {"question": [OPEN]}),
         ],
@@ -224,6 +234,8 @@ class TestArguments:
             objects("question options", question=STRING, options=lists(STRING)),
             objects("question kind", question=STRING, kind={"enum": ["single_choice", "multiple_choice"]}),
             objects("question", question={"$ref": "#/$defs/gone"}),
+            objects("question", question={"oneOf": [STRING, {"type": "string", "minLength": 2}]}),
+            objects("question", question={"oneOf": [{"pattern": "pens"}, {"type": "null"}]}),
             objects("question", question={"$ref": "https://example.org/schema"}),
             {**objects("question", question=STRING), "not": {}},
             {"type": "object", "properties": [], "required": 3},
@@ -244,6 +256,7 @@ class TestArguments:
             {"allOf": [{"$ref": "#"}] * 50},
             objects("question ask", question=deep, ask={"$ref": "#"}),
             objects("question", question={"type": "string", "pattern": "[a-zA-Z ?]*" * 30}),
+            objects("question", question={"type": "string", "pattern": "[ -~]*" * 15 + "0"}),
             objects("question x", question=STRING, x={"anyOf": [{"$ref": "#/properties/x"}] * 100}),
             objects("question x", question=STRING, x={"enum": list(range(-200_000, -1))}),
             objects(" ".join(["question", *(f"k{n}" for n in range(50_000))]), question=STRING),
