@@ -147,6 +147,7 @@ class Bench:
             turns = (*opening, Turn("user", wrap.replace("{}", problem.text)))
             reply = await self.send(turns, **options)
             require(reply.ok, f"a plain problem got HTTP {reply.raw.status}: {reply.raw.text[:200]}")
+            require(reply.pir.get("status"), "the reply has no pir object with a status")
             if reply.asks:
                 return Asked(problem, (*turns, Turn("assistant", reply.text, reply)), reply)
         raise NotTestable(f"the model asked about none of {self.setup.tries} problems; give it others, or more --tries")

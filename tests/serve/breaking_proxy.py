@@ -26,6 +26,7 @@ class Fault:
     stream: Callable[[str], str] = lambda text: text
     """Changes the text of a stream, after `message` has."""
     headers: Callable[[dict[str, str]], None] = lambda headers: None
+    """Changes the `X-` headers of a reply."""
     whole: Callable[[Json], None] = lambda body: None
     """Changes a whole reply, an error included."""
     refuse: Callable[[Json], tuple[int, Json] | None] = lambda body: None

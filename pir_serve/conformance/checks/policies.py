@@ -114,6 +114,9 @@ async def retrieval(bench: Bench) -> None:
         "### Task:\nRespond to the user query using the provided context.\n\n<context>\n"
         '<source id="1" name="notes.txt">Pens are blue.</source>\n</context>\n\n{}'
     )
+    reply = await bench.send((Turn("user", wrap.replace("{}", bench.setup.problems[0].text)),))
+    auto = reply.pir.get("auto_answers")
+    require(not auto, "the model wanted to ask, and was not let: the message was taken for a side call")
     asked = await bench.ask(wrap=wrap)
     if "state" not in bench.surface.carriers:
         return
