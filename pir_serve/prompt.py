@@ -11,12 +11,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from pir_serve.errors import ConfigError, EngineProtocolError, RequestError
-from pir_serve.markup import TAGS, neutralise
+from pir_serve.markup import TAGS
 from pir_serve.presets import GENERIC, Preset, find_preset
 from pir_serve.prompting.contract import (
     Contract,
@@ -27,28 +27,16 @@ from pir_serve.prompting.contract import (
     split_format,
 )
 from pir_serve.prompting.decoder import IncrementalDecoder, Spelling
-from pir_serve.prompting.encoder import Part, SafeEncoder, unknown_id, without_private
+from pir_serve.prompting.encoder import Part, SafeEncoder, unknown_id
 from pir_serve.prompting.golden import check_golden
-from pir_serve.prompting.template import ChatTemplate, Turn, read_template
+from pir_serve.prompting.messages import Message, harmless, turns_of
+from pir_serve.prompting.template import ChatTemplate, read_template
 from pir_serve.trajectory import Author, Segment
 
 __all__ = ["IncrementalDecoder", "Message", "PromptCodec", "Regime", "check_golden"]
 
 Regime = Literal["atomic", "plain", "special"]
 """How a tokenizer knows the tags: an added token each, ordinary text, or an added token flagged as special."""
-
-MAX_MESSAGES = 10_000
-
-_ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One visible message of a conversation."""
-
-    role: str
-    """system (or developer, the same), user, assistant."""
-    content: str
 
 
 class PromptCodec:
@@ -76,6 +64,8 @@ class PromptCodec:
         self._before_response, self._behind_response = split_format(preset.observation_format)
         self.eos_ids = tuple(sorted(set(eos_ids) - tag_ids))
         """Ids that end a turn; never a tag's, whatever the model's files say."""
+        self.eos_texts = {token["id"]: str(token["content"]) for token in added if token["id"] in self.eos_ids}
+        """How they are written, though they spell nothing for a client."""
         closing = tag_tokens.get(TAGS.ask_close)
         self.ask_stop_ids: tuple[int, ...] = () if closing is None else (closing["id"],)
         """The id of `</asking>` where it is one token."""
@@ -132,7 +122,7 @@ class PromptCodec:
         Raises:
             RequestError: roles that are unknown or that the template refuses; no user message, or not at the end.
         """
-        parts = self.template.render(self._turns(messages))
+        parts = self.template.render(turns_of(messages, self.preset))
         tail = parts[-1].text if parts[-1].trusted else ""
         if tail.rfind(TAGS.think_open) <= tail.rfind(TAGS.think_close):
             parts.append(Part(Author.TEMPLATE, f"{TAGS.think_open}\n", trusted=True))
@@ -142,7 +132,7 @@ class PromptCodec:
         """A reply to an ask, in its tags, as one segment; `by` TEMPLATE where the policy replies for the user."""
         parts = [
             Part(Author.TEMPLATE, self._before_response, trusted=True),
-            Part(Author.USER, self._harmless(text)),
+            Part(Author.USER, harmless(text)),
             Part(Author.TEMPLATE, self._behind_response, trusted=True),
         ]
         return self._joined(parts, by)
@@ -151,7 +141,7 @@ class PromptCodec:
         """An ask that we only know as visible text (after a suspension has expired), in its tags; not sampled."""
         parts = [
             Part(Author.TEMPLATE, TAGS.ask_open, trusted=True),
-            Part(Author.USER, self._harmless(question)),
+            Part(Author.USER, harmless(question)),
             Part(Author.TEMPLATE, TAGS.ask_close, trusted=True),
         ]
         return self._joined(parts, Author.TEMPLATE)
@@ -214,47 +204,6 @@ class PromptCodec:
 
     def incremental(self) -> IncrementalDecoder:
         return IncrementalDecoder(self._spelling)
-
-    def _turns(self, messages: Sequence[Message]) -> list[Turn]:
-        if not messages or len(messages) > MAX_MESSAGES:
-            raise RequestError(f"{len(messages)} messages; between 1 and {MAX_MESSAGES} are needed", param="messages")
-        for k, message in enumerate(messages):
-            if message.role not in _ROLES:
-                known = ", ".join(_ROLES)
-                raise RequestError(f"role {message.role!r}; known are {known}", param=f"messages[{k}].role")
-        if messages[-1].role != "user":
-            raise RequestError(
-                f"the last message is of the {messages[-1].role}; it must be the user's", param="messages"
-            )
-        leading = 0
-        while _ROLES[messages[leading].role] == "system":
-            leading += 1
-        system = [text for m in messages[:leading] if (text := self._harmless(m.content))]
-        turns = [Turn("system", parts)] if (parts := self._system(system)) else []
-        suffix = self.preset.user_suffix
-        for message in messages[leading:]:
-            role, text = _ROLES[message.role], message.content
-            if role == "assistant":
-                text = text.rpartition(TAGS.think_close)[2]  # of the past, only what was visible
-            part = Part(Author.USER, self._harmless(text))
-            if role == "user" and suffix:
-                boxed = "\\boxed" in text
-                turns.append(Turn(role, (part,) if boxed else (part, Part(Author.TEMPLATE, suffix, trusted=True))))
-                suffix = ""
-            else:
-                turns.append(Turn(role, (part,)))
-        return turns
-
-    def _system(self, texts: Sequence[str]) -> tuple[Part, ...]:
-        """The preset's system prompt and the user's own behind it, an empty line between."""
-        own = Part(Author.TEMPLATE, self.preset.system_prompt or "", trusted=True)
-        parts = [part for part in (own, *(Part(Author.USER, text) for text in texts)) if part.text]
-        gap = Part(Author.TEMPLATE, "\n\n")
-        return tuple(piece for k, part in enumerate(parts) for piece in ((gap, part) if k else (part,)))
-
-    def _harmless(self, text: str) -> str:
-        # In this order: what is taken out must not bring the halves of a tag together.
-        return neutralise(without_private(text))
 
     def _joined(self, parts: Sequence[Part], author: Author) -> Segment:
         segments = self._encoder.encode(parts)
