@@ -33,6 +33,7 @@ _OPTIONS = (2, 3)
 _OPAQUE_LIMITS = {"question": 500, "option": 80}
 """Characters after which Open WebUI, whose schema says nothing of its questions, cuts."""
 _MAX_DEPTH = 12
+_MAX_CARRIERS = 10
 _ABSENT: Any = object()
 """A property that is left out."""
 
@@ -73,15 +74,16 @@ class _Filler:
 
     def _object(self, schema: Mapping[str, Any], carrier: str, depth: int) -> dict[str, Any]:
         properties, required = properties_of(schema), required_of(schema)
+        needed = frozenset(required)
         out = {carrier: self._question_in(properties[carrier], depth + 1)}
         has_options = False
         for key in [key for key in properties if plain(key) in OPTION_KEYS and key != carrier]:
-            listed = self._option_list(properties[key], key in required, depth + 1)
+            listed = self._option_list(properties[key], key in needed, depth + 1)
             if listed is not _ABSENT:
                 out[key] = listed
                 has_options = has_options or bool(listed)
         for key in [key for key in properties if key not in out and plain(key) in KIND_KEYS]:
-            kind = self._kind(properties[key], has_options, key in required, depth + 1)
+            kind = self._kind(properties[key], has_options, key in needed, depth + 1)
             if kind is not _ABSENT:
                 out[key] = kind
         for key in required:
@@ -214,17 +216,19 @@ class _Filler:
 def _carriers(properties: Mapping[str, Any], required: Sequence[str]) -> list[str]:
     """Properties that may hold the question, likeliest first: required ones, lists of questions, then by name."""
 
+    needed = frozenset(required)
+
     def rank(key: str) -> tuple[bool, int]:
         name = plain(key)
-        return key not in required, -1 if name in LIST_KEYS else QUESTION_KEYS.index(name)
+        return key not in needed, -1 if name in LIST_KEYS else QUESTION_KEYS.index(name)
 
     if named := [key for key in properties if plain(key) in LIST_KEYS or plain(key) in QUESTION_KEYS]:
-        return sorted(named, key=rank)
+        return sorted(named, key=rank)[:_MAX_CARRIERS]
     spoken = [
         key for key in properties if _is_plain_string(properties[key]) and plain(key) not in HEADER_KEYS | ID_KEYS
     ]
     if len(spoken) > 1:
-        spoken = [key for key in spoken if key in required]
+        spoken = [key for key in spoken if key in needed]
     return spoken if len(spoken) == 1 else []
 
 

@@ -251,6 +251,7 @@ class TestArguments:
         deep: dict[str, Any] = {"type": "string"}
         for _ in range(400):
             deep = {"anyOf": [deep]}
+        names = ["question" + "_" * n for n in range(500)] + ["option_s" + "-" * n for n in range(500)]
         hostile = [
             {"anyOf": [{"$ref": "#"}, {"$ref": "#"}]},
             {"allOf": [{"$ref": "#"}] * 50},
@@ -260,6 +261,7 @@ class TestArguments:
             objects("question x", question=STRING, x={"anyOf": [{"$ref": "#/properties/x"}] * 100}),
             objects("question x", question=STRING, x={"enum": list(range(-200_000, -1))}),
             objects(" ".join(["question", *(f"k{n}" for n in range(50_000))]), question=STRING),
+            objects(" ".join(names), **dict.fromkeys(names, {"enum": [0]})),
             objects("question x", question=STRING, x=objects("x", x={"$ref": "#/properties/x"})),
         ]
         for schema in hostile:
