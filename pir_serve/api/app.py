@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response as HttpResponse
 from starlette.routing import Route
 
+from pir_serve.api import sessions
 from pir_serve.api.chat import chat_completions
 from pir_serve.api.gateway import Gateway, error_reply, json_reply, request_id
 from pir_serve.errors import PirError, StoreError
@@ -37,6 +38,7 @@ def create_app(gateway: Gateway, *, manage: bool = True) -> Starlette:
             Route("/v1/models", list_models, methods=["GET"]),
             Route("/v1/models/{name:path}", get_model, methods=["GET"]),
             Route("/v1/pir/examples", examples, methods=["GET"]),
+            *sessions.ROUTES,
             Route("/health", health, methods=["GET"]),
             Route("/ready", ready, methods=["GET"]),
         ],
