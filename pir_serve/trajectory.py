@@ -68,8 +68,11 @@ class Exchange:
     """USER for a person (or simulator), TEMPLATE when the ask policy answered in the user's place."""
     reason: str = ""
     """Why the user was not asked: `never` or `max` (the ask policy), `empty` (no question), `screen:<rule>` (blocked),
-    `volunteered` (the user said something while the question was being written, and that went in instead). "" where
-    the user was asked."""
+    `volunteered` (the user said something while the question was being written, and that went in instead), or why the
+    user who was asked did not answer: `declined`, `timed_out`, `failed`. "" where the user answered."""
+
+
+_SHOWN = frozenset({"declined", "timed_out", "failed"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +123,11 @@ class Trajectory:
 
     @property
     def num_shown(self) -> int:
-        """Asks that the user has answered, hence seen."""
-        return sum(exchange.by is Author.USER and not exchange.reason for exchange in self.exchanges)
+        """Asks that have reached the user, the pending one left out."""
+        return sum(
+            exchange.reason in _SHOWN or (exchange.by is Author.USER and not exchange.reason)
+            for exchange in self.exchanges
+        )
 
     @property
     def num_model_tokens(self) -> int:

@@ -135,3 +135,12 @@ async def test_what_is_said_while_the_screen_thinks_goes_in_and_nothing_is_shown
     done = await play(engine, tokenizer_dir, mailbox=mailbox, screen=Screening([Thinks()]))
     assert done.status is Status.COMPLETED
     assert reasons(done) == [("4 dollars.", Author.USER, "volunteered")]
+
+
+async def test_a_question_that_the_user_declined_counts_as_shown(tokenizer_dir: Path) -> None:
+    engine = ScriptedEngine(tokenizer_dir, [ASKS, ASKS, ANSWERS])
+    asked = await play(engine, tokenizer_dir, policy=AskPolicy(1))
+    segment = PromptCodec.load(tokenizer_dir).encode_response("No answer.", Author.TEMPLATE)
+    declined = asked.respond("No answer.", segment, by=Author.TEMPLATE, reason="declined")
+    done = await play(engine, tokenizer_dir, declined, policy=AskPolicy(1))
+    assert [r for _, _, r in reasons(done)] == ["declined", "max"]

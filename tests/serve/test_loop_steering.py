@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tokenizers import AddedToken, Tokenizer
 
 from pir_serve.loop import AnswerDelta, Ended, Mailbox, ReasoningDelta, RunParams, Steered, StepScored, run
 from pir_serve.policy import NEVER
@@ -16,6 +17,7 @@ from pir_serve.prompt import Message, PromptCodec
 from pir_serve.steering import MAX_WAITING, Phase
 from pir_serve.trajectory import Author, Status, Trajectory
 from tests.fakes import Line, ScriptedEngine
+from tests.serve.conftest import write_tokenizer
 
 FACT = "A pen costs 4 dollars."
 SAID = f"\n<response>{FACT}</response>"
@@ -329,3 +331,21 @@ async def test_a_run_with_a_mailbox_that_nobody_uses_is_the_run_without(folder: 
     async for event in run(fresh(folder), engine=engine, codec=codec, params=RunParams()):
         if isinstance(event, Ended):
             assert event == heard.ended
+
+
+@pytest.mark.parametrize("chunk_tokens", [1, 2])
+async def test_a_token_over_the_end_of_a_line_is_replaced_by_its_first_part(tmp_path: Path, chunk_tokens: int) -> None:
+    """As with tags as text, where `</asking>` ends inside a token."""
+    folder = write_tokenizer(tmp_path / "merged", atomic_tags=False)
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.add_tokens([AddedToken(".\n</", normalized=False), AddedToken(".\nSo", normalized=False)])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    text = "A pen is 3.\nSo it is 18 in all.\n</think>\nThe answer is 18."
+    mailbox = Mailbox()
+    engine = Teller(folder, [text, REST], tell_at=2, mailbox=mailbox, chunk_tokens=chunk_tokens)
+    heard = await listen(engine, folder, mailbox=mailbox)
+    assert heard.trajectory.completion_text == f"A pen is 3.\nSo it is 18 in all.\n{SAID}{REST}"
+    assert heard.shown.startswith("A pen is 3.\nSo it is 18 in all.\n[")
+    kept = heard.trajectory.segments[len(fresh(folder).segments)]
+    assert kept.sampled_ids is not None and kept.token_ids != kept.sampled_ids
+    check_ids(heard, engine, folder)

@@ -47,6 +47,12 @@ def test_allows_counts_what_reached_the_user() -> None:
     assert not AskPolicy(2).allows(2)
 
 
+def test_a_refusal_has_a_name() -> None:
+    assert AskPolicy().refusal(9) == "" and AskPolicy(2).refusal(1) == ""
+    assert AskPolicy(2).refusal(2) == "max"
+    assert NEVER.refusal(0) == "never"
+
+
 def test_what_must_be_goes_before_what_is_asked_for() -> None:
     default = AskPolicy(7)
     assert choose(default) == default

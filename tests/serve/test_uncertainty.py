@@ -201,3 +201,10 @@ def test_auroc_counts_pairs(rows: list[tuple[int, bool]]) -> None:
     else:
         expected = sum((p > n) + (p == n) / 2 for p, n in pairs) / len(pairs)
         assert auroc(scores, labels) == pytest.approx(expected)
+
+
+def test_a_leg_that_begins_inside_an_ask_has_no_step_before_it_ends() -> None:
+    scorer = StepScorer(in_ask=True)
+    steps = scorer.feed("How many", logprobs=(-1.0,)) + scorer.feed("?</asking>", logprobs=(-1.0,))
+    assert steps == []
+    assert scorer.feed("So 4.\nEnd", logprobs=(-0.5,))[0].text == "So 4.\n"
