@@ -98,7 +98,8 @@ class Trajectory:
     pending: Ask | None = None
     """The ask that waits for a response; set exactly while the status is `awaiting_user`."""
     malformed: tuple[str, ...] = ()
-    """Names of markup faults seen in the model's output, in order; recorded, never repaired in silence."""
+    """Names of markup faults seen in the model's output (`markup.Malformed`), in order; recorded, never repaired in
+    silence. `gate_abandoned`: it wrote no question where the uncertainty gate had opened an ask; that was taken back."""
     detail: str | None = None
     """Why the status is `incomplete` or `failed`: max_tokens, context_length, malformed_ask, engine_error ..."""
     volunteered: tuple[Volunteered, ...] = ()

@@ -95,7 +95,7 @@ def test_dressing_a_word_up_does_not_hide_it(rules: RuleScreen, written: str) ->
     assert rules.decide(written) == Decision("block", "credentials")
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.text(max_size=900), st.text(max_size=900))
 def test_what_stands_around_an_attack_does_not_excuse_it(before: str, after: str) -> None:
     (screen,) = load_once().screens
