@@ -16,6 +16,8 @@ from typing import Literal
 from pir_serve.errors import RequestError, SuspensionNotFound
 from pir_serve.store.base import Store, Suspension
 from pir_serve.store.sealed import Claims, Sealer
+from pir_serve.store.state import open_suspension
+from pir_serve.trajectory import Status
 from pir_serve.transcript import Keys, SuspensionKeys, Turn, Visible, visible
 
 __all__ = ["Keys", "Lookup", "Resumption", "SuspensionKeys", "find", "was_asked"]
@@ -23,7 +25,7 @@ __all__ = ["Keys", "Lookup", "Resumption", "SuspensionKeys", "find", "was_asked"
 logger = logging.getLogger(__name__)
 
 How = Literal["exact", "sealed", "hash", "heuristic"]
-_CALL_PREFIX = "call_pir_"
+CALL_PREFIX = "call_pir_"
 """A tool call that asks has the id `call_<sid>`, and a sid begins with `pir_`."""
 _CANDIDATES = 32
 
@@ -45,7 +47,7 @@ class Lookup:
     explicit_sid: str | None = None
     tool_call_id: str | None = None
     sealed: Sequence[str] = ()
-    """Handles echoed on assistant messages, newest first."""
+    """Sealed states echoed by the client, newest first: handles, or whole suspensions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,7 @@ def was_asked(lookup: Lookup, keys: Keys, sealer: Sealer) -> bool:
     Only what the client echoes can prove that (our call id, or a handle, expired or not, for exactly this visible
     conversation), so False means "not known": such a request is rebuilt from its visible text all the same.
     """
-    if (lookup.tool_call_id or "").startswith(_CALL_PREFIX):
+    if (lookup.tool_call_id or "").startswith(CALL_PREFIX):
         return True
     request = _Request.of(lookup, keys)
     claims = request.claims(sealer, even_expired=True)
@@ -128,10 +130,17 @@ class _Request:
         return "\n\n".join(turn.text for turn in (self.replies if asked_here else self.replies[-1:]))
 
     def claims(self, sealer: Sealer, *, even_expired: bool = False) -> list[Claims]:
-        """Of the newest handles; a long conversation echoes many, of which the first is the likely one."""
-        tenant, digest, handles = self.lookup.tenant, self.lookup.digest, self.lookup.sealed[:_CANDIDATES]
-        opened = (sealer.open(h, tenant=tenant, digest=digest, even_expired=even_expired) for h in handles)
-        return [claims for claims in opened if claims is not None]
+        """Of the newest sealed states; a long conversation echoes many, of which the first is the likely one."""
+        tenant, digest = self.lookup.tenant, self.lookup.digest
+        found = []
+        for sealed in self.lookup.sealed[:_CANDIDATES]:
+            claims = sealer.open(sealed, tenant=tenant, digest=digest, even_expired=even_expired)
+            if claims is None:
+                state = sealer.open_state(sealed, tenant=tenant, digest=digest, even_expired=even_expired)
+                claims = state and state.claims
+            if claims is not None:
+                found.append(claims)
+        return found
 
     def fits(self, suspension: Suspension) -> bool:
         """Whether it may be resumed from here at all: the same model, and no sign of another conversation.
@@ -179,26 +188,39 @@ async def _by_id(lookup: Lookup, store: Store) -> Suspension:
 
 async def _by_call(request: _Request, store: Store, _: Sealer) -> Suspension | None:
     call = request.lookup.tool_call_id or ""
-    if not call.startswith(_CALL_PREFIX):
+    if not call.startswith(CALL_PREFIX):
         return None
     suspension = await store.get(request.lookup.tenant, call.removeprefix("call_"))
-    return suspension if suspension is not None and suspension.digest == request.lookup.digest else None
+    return suspension if suspension is not None and _waits_for(request, suspension) else None
 
 
 async def _by_seal(request: _Request, store: Store, sealer: Sealer) -> Suspension | None:
-    """The handle proves that this client was asked; the history must still be the one it was asked in."""
+    """The state proves that this client was asked; the history must still be the one it was asked in."""
     if request.question is None:
         return None
-    for claims in request.claims(sealer):
-        suspension = await store.get(request.lookup.tenant, claims.sid)
-        if suspension is None or suspension.digest != request.lookup.digest:
+    for sealed in request.lookup.sealed[:_CANDIDATES]:
+        suspension = await _unsealed(request, sealed, store, sealer)
+        if suspension is None or not _waits_for(request, suspension):
             continue
-        if claims.transcript_key == request.transcript_key:
+        if suspension.transcript_key == request.transcript_key:
             return suspension
         if suspension.question_key == request.keys.question(request.question) and request.agrees(suspension):
             return suspension
-        logger.info("sealed state of %s ignored: the history has changed", claims.sid)
+        logger.info("sealed state of %s ignored: the history has changed", suspension.sid)
     return None
+
+
+async def _unsealed(request: _Request, sealed: str, store: Store, sealer: Sealer) -> Suspension | None:
+    """The suspension that a handle names, or that is in the sealed state itself."""
+    tenant, digest = request.lookup.tenant, request.lookup.digest
+    claims = sealer.open(sealed, tenant=tenant, digest=digest)
+    if claims is not None:
+        return await store.get(tenant, claims.sid)
+    return open_suspension(sealer, sealed, tenant=tenant, digest=digest)
+
+
+def _waits_for(request: _Request, suspension: Suspension) -> bool:
+    return suspension.digest == request.lookup.digest and suspension.status is Status.AWAITING_USER
 
 
 async def _by_transcript(request: _Request, store: Store, _: Sealer) -> Suspension | None:

@@ -70,6 +70,10 @@ class Settings:
     ttl_s: float = 86_400.0
     """Seconds a suspension waits for its user: a day, so that "tomorrow morning" still resumes."""
 
+    keep_s: float = 2_592_000.0
+    """Seconds that finished reasoning and objects of the Responses API are kept: 30 days, as at OpenAI. 0: finished
+    reasoning is not kept at all."""
+
     api_key: tuple[str, ...] = ()
     """Keys that clients may use (`Authorization: Bearer`); each is a tenant of its own. None: everybody, on loopback
     only."""
@@ -88,6 +92,13 @@ class Settings:
     is much differs from model to model, and models that learnt to ask need no gate."""
     gate_max: int = 2
     """Questions of one reasoning that the gate may open: a model that was never taught to ask repeats itself soon."""
+    ask_via: Literal["auto", "content", "tool"] = "auto"
+    """How a question comes to a client that offers a question tool: `auto` and `tool` as a call of it, where it can
+    carry the question; `content` as text."""
+    tools: Literal["auto", "pass", "ask_only", "strip"] = "auto"
+    """What becomes of a request's other tools. `pass`: the model sees and calls them, where its chat template's way to
+    write calls is known; `ask_only`: it does not, and the reply says so; `strip`: nor is the question tool used.
+    `auto`: `pass` where that is known, else `ask_only`."""
     strict_resume: bool = False
     """Whether a session id that is gone is refused (400) instead of rebuilt from the visible text."""
 
@@ -111,6 +122,7 @@ class Settings:
             ("port", 0, 65_535),
             ("threads", 1, 1_024),
             ("ttl_s", 1, 10 * 365 * 86_400),
+            ("keep_s", 0, 10 * 365 * 86_400),
             ("max_asks", 0, 1_000),
             ("gate_max", 0, 1_000),
             ("keepalive_s", 0.01, 3_600),

@@ -1,4 +1,5 @@
-"""POST /v1/chat/completions: a pause is a normal reply whose content is the question; all else rides in `pir`."""
+"""POST /v1/chat/completions: a pause is a normal reply whose content is the question, or a call of the client's question
+tool; all else rides in `pir`."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ import logging
 import secrets
 import time
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any
 
@@ -15,17 +17,24 @@ from starlette.responses import Response as HttpResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pir_serve.api import reply
+from pir_serve.api.chat_request import ChatRequest, parse
 from pir_serve.api.gateway import Gateway, json_reply, read_body, request_id
+from pir_serve.api.merge import merged
+from pir_serve.api.outcome import Outcome, conclude, keep
 from pir_serve.api.pump import ClientGone, Pump
-from pir_serve.api.request import parse
-from pir_serve.api.turn import Suspended, Turn, prepare, suspend
+from pir_serve.api.turn import Turn, prepare
 from pir_serve.errors import EngineUnavailable, PirError
-from pir_serve.loop import AnswerDelta, Ended, LoopEvent, ReasoningDelta, StepScored, run
-from pir_serve.trajectory import Status
+from pir_serve.leg import leg_seed
+from pir_serve.loop import AnswerDelta, Ended, LoopEvent, ReasoningDelta, RunUsage, StepScored
 
 logger = logging.getLogger(__name__)
 
 STOPPING = EngineUnavailable("the gateway is stopping; try again")
+STREAM_HEADERS = {
+    "content-type": "text/event-stream; charset=utf-8",
+    "cache-control": "no-cache",
+    "x-accel-buffering": "no",  # nginx would hold chunks back
+}
 
 
 async def chat_completions(request: Request) -> ASGIApp:
@@ -33,45 +42,54 @@ async def chat_completions(request: Request) -> ASGIApp:
     tenant = gateway.auth.tenant(request.headers)
     raw = await read_body(request, gateway.settings.max_body_bytes)
     chat = parse(raw)
-    turn = await prepare(gateway, chat, tenant=tenant, request_id=request_id(request), headers=request.headers)
-    return _StreamedReply(gateway, turn) if chat.stream else _WholeReply(gateway, turn)
+    turn = await prepare(gateway, chat.turn, tenant=tenant, request_id=request_id(request), headers=request.headers)
+    return _StreamedReply(gateway, chat, turn) if chat.stream else _WholeReply(gateway, chat, turn)
+
+
+class _Choice:
+    """One of the `n` runs of a request."""
+
+    def __init__(self, turn: Turn, index: int) -> None:
+        self.turn = turn if index == 0 else _reseeded(turn, index)
+        self.steps: list[StepScored] | None = [] if turn.params.uncertainty else None
+        self.reasoning: list[str] = []
+        self.answer: list[str] = []
+        self.outcome: Outcome | None = None
 
 
 class _Reply:
     """A reply that is generated while it is sent: an ASGI application that also watches its connection."""
 
-    def __init__(self, gateway: Gateway, turn: Turn) -> None:
+    def __init__(self, gateway: Gateway, chat: ChatRequest, turn: Turn) -> None:
         self.gateway = gateway
+        self.chat = chat
         self.turn = turn
         self.reply_id = f"chatcmpl-{secrets.token_hex(12)}"
         self.created = int(time.time())
         self.began = time.perf_counter()
-        self.steps: list[StepScored] | None = [] if turn.params.uncertainty else None
+        self.choices = [_Choice(turn, k) for k in range(chat.n)]
 
-    def events(self) -> AsyncGenerator[LoopEvent, None]:
-        turn = self.turn
-        return run(turn.trajectory, engine=turn.served.engine, codec=turn.served.codec, params=turn.params)
+    def events(self) -> AsyncGenerator[tuple[int, LoopEvent], None]:
+        return merged([choice.turn.events() for choice in self.choices])
 
     def headers_out(self) -> dict[str, str]:
         return {"x-request-id": self.turn.params.request_id, "x-pir-resume": self.turn.how}
 
-    async def conclude(self, ended: Ended) -> tuple[dict[str, Any], Suspended | None]:
-        """The extra fields of the last message, and the suspension, which is stored by now."""
-        suspended = None
-        if ended.trajectory.status is Status.AWAITING_USER:
-            suspended = await suspend(self.gateway, self.turn, ended.trajectory)
-        extra = suspended.describe() if suspended else {}
-        fields: dict[str, Any] = {"pir": reply.pir_object(ended.trajectory, self.steps, extra)}
-        if suspended:
-            fields = {"reasoning_details": reply.reasoning_details(suspended.sid, suspended.handle), **fields}
-        logger.info(
-            "%s %s %s: %s%s, %d asks, %d legs, %d+%d tokens, %.3f s",
-            self.turn.params.request_id, self.turn.served.name, self.turn.how, ended.trajectory.status.value,
-            f" ({ended.trajectory.detail})" if ended.trajectory.detail else "",
-            ended.trajectory.num_asks, ended.usage.legs, ended.usage.prompt_tokens, ended.usage.completion_tokens,
-            time.perf_counter() - self.began,
-        )  # fmt: skip
-        return fields, suspended
+    async def conclude(self, choice: _Choice, ended: Ended) -> Outcome:
+        """A question is stored by now."""
+        choice.outcome = await conclude(self.gateway, choice.turn, ended, choice.steps, self.began)
+        return choice.outcome
+
+    def usage(self) -> dict[str, Any]:
+        outcomes = [choice.outcome for choice in self.choices if choice.outcome is not None]
+        total = _summed([outcome.usage for outcome in outcomes])
+        return reply.usage_object(total, sum(outcome.num_auto_answers for outcome in outcomes))
+
+    def keep(self) -> None:
+        """What has ended, now that the reply has left."""
+        for choice in self.choices:
+            if choice.outcome is not None and choice.outcome.suspended is None and self.gateway.settings.keep_s:
+                self.gateway.later(keep(self.gateway, choice.turn, choice.outcome.trajectory))
 
 
 class _WholeReply(_Reply):
@@ -85,56 +103,50 @@ class _WholeReply(_Reply):
         except asyncio.CancelledError:
             response = json_reply(STOPPING.body(), status=STOPPING.status, headers=self.headers_out())
         await response(scope, receive, send)
+        self.keep()
 
-    async def _collect(self, pump: Pump[LoopEvent]) -> HttpResponse:
-        reasoning: list[str] = []
-        answer: list[str] = []
-        ended: Ended | None = None
+    async def _collect(self, pump: Pump[tuple[int, LoopEvent]]) -> HttpResponse:
         while (events := await pump.take()) is not None:
-            for event in events:
+            for index, event in events:
+                choice = self.choices[index]
                 if isinstance(event, ReasoningDelta):
-                    reasoning.append(event.text)
+                    choice.reasoning.append(event.text)
                 elif isinstance(event, AnswerDelta):
-                    answer.append(event.text)
+                    choice.answer.append(event.text)
                 elif isinstance(event, StepScored):
-                    assert self.steps is not None
-                    self.steps.append(event)
+                    assert choice.steps is not None
+                    choice.steps.append(event)
                 else:
-                    ended = event
-        assert ended is not None, "a run ends with Ended or an exception"
-        fields, suspended = await self.conclude(ended)
+                    await self.conclude(choice, event)
         settings = self.gateway.settings
-        message: dict[str, Any] = {
-            "role": "assistant",
-            "content": suspended.question if suspended else "".join(answer),
-            "refusal": None,
-        }
-        if settings.show_reasoning == "full":
-            message[settings.reasoning_field] = "".join(reasoning)
-        headers = self.headers_out() | {"x-pir-status": "awaiting_user" if suspended else "final"}
-        if suspended:
-            headers["x-pir-session"] = suspended.sid
-        body = reply.completion(
-            self.reply_id,
-            self.created,
-            self.turn.model,
-            message=message | fields,
-            finish_reason="length" if ended.finish_reason == "length" else "stop",
-            usage=ended.usage,
-        )
+        said, headers = [], self.headers_out() | {"x-pir-status": "final"}
+        for choice in self.choices:
+            outcome = choice.outcome
+            assert outcome is not None, "a run ends with Ended or an exception"
+            shown: dict[str, str] = {}
+            if settings.show_reasoning == "full":
+                shown[settings.reasoning_field] = "".join(choice.reasoning)
+            said.append((reply.message(outcome, "".join(choice.answer), shown), reply.finish_reason(outcome)))
+            if outcome.suspended:
+                headers |= {"x-pir-status": "awaiting_user", "x-pir-session": outcome.suspended.sid}
+        body = reply.completion(self.reply_id, self.created, self.turn.model, choices=said, usage=self.usage())
         return json_reply(body, headers=headers)
 
 
 class _StreamedReply(_Reply):
-    def __init__(self, gateway: Gateway, turn: Turn) -> None:
-        super().__init__(gateway, turn)
-        self.writer = reply.ChunkWriter(
-            self.reply_id,
-            self.created,
-            turn.model,
-            reasoning_field=gateway.settings.reasoning_field,
-            include_usage=turn.include_usage,
-        )
+    def __init__(self, gateway: Gateway, chat: ChatRequest, turn: Turn) -> None:
+        super().__init__(gateway, chat, turn)
+        self.writers = [
+            reply.ChunkWriter(
+                self.reply_id,
+                self.created,
+                turn.model,
+                reasoning_field=gateway.settings.reasoning_field,
+                include_usage=chat.include_usage,
+                index=k,
+            )
+            for k in range(chat.n)
+        ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         keepalive_s = self.gateway.settings.keepalive_s
@@ -161,62 +173,81 @@ class _StreamedReply(_Reply):
             await response(scope, receive, send)
             return
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+        self.keep()
 
     async def _start(self, send: Send) -> None:
-        headers = self.headers_out() | {
-            "content-type": "text/event-stream; charset=utf-8",
-            "cache-control": "no-cache",
-            "x-accel-buffering": "no",  # nginx would hold chunks back
-        }
+        headers = self.headers_out() | STREAM_HEADERS
         raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": HTTPStatus.OK, "headers": raw})
-        await _write(send, self.writer.role())
+        await _write(send, b"".join(writer.role() for writer in self.writers))
 
-    async def _chunks(self, events: list[LoopEvent]) -> bytes:
+    async def _chunks(self, events: list[tuple[int, LoopEvent]]) -> bytes:
         """One burst as server-sent events; neighbouring deltas of one kind become one chunk."""
         out: list[bytes] = []
         show_reasoning = self.gateway.settings.show_reasoning == "full"
         at = 0
         while at < len(events):
-            event = events[at]
+            index, event = events[at]
             kind = type(event)
             end = at + 1
-            while end < len(events) and type(events[end]) is kind:
+            while end < len(events) and events[end][0] == index and type(events[end][1]) is kind:
                 end += 1
             if isinstance(event, ReasoningDelta):
                 if show_reasoning:
-                    out.append(self.writer.reasoning(_joined(events[at:end])))
+                    out.append(self.writers[index].reasoning(_joined(events[at:end])))
             elif isinstance(event, AnswerDelta):
-                out.append(self.writer.content(_joined(events[at:end])))
+                out.append(self.writers[index].content(_joined(events[at:end])))
             elif isinstance(event, StepScored):
-                assert self.steps is not None
-                self.steps += [e for e in events[at:end] if isinstance(e, StepScored)]
+                steps = self.choices[index].steps
+                assert steps is not None
+                steps += [e for _, e in events[at:end] if isinstance(e, StepScored)]
             else:
-                out += await self._last_chunks(event)
+                out += await self._last_chunks(index, event)
             at = end
         return b"".join(out)
 
-    async def _last_chunks(self, ended: Ended) -> list[bytes]:
-        fields, suspended = await self.conclude(ended)
-        out = [self.writer.content(suspended.question)] if suspended else []
-        out.append(self.writer.delta(fields))
-        out.append(self.writer.finish("length" if ended.finish_reason == "length" else "stop"))
-        if self.turn.include_usage:
-            out.append(self.writer.usage(ended.usage))
-        out.append(reply.DONE)
+    async def _last_chunks(self, index: int, ended: Ended) -> list[bytes]:
+        writer = self.writers[index]
+        outcome = await self.conclude(self.choices[index], ended)
+        out = [writer.question(outcome.suspended)] if outcome.suspended else []
+        out += [writer.delta(reply.extra_fields(outcome)), writer.finish(reply.finish_reason(outcome))]
+        if all(choice.outcome is not None for choice in self.choices):
+            if self.chat.include_usage:
+                out.append(writer.usage(self.usage()))
+            out.append(reply.DONE)
         return out
 
     def _failed(self, error: Exception) -> bytes:
         if isinstance(error, PirError):
             logger.error("%s: failed while streaming: %s", self.turn.params.request_id, error)
-            return self.writer.error(error.body())
+            return self.writers[0].error(error.body())
         logger.error("%s: internal error while streaming", self.turn.params.request_id, exc_info=error)
         body = {"message": "internal error", "type": "server_error", "param": None, "code": "internal_error"}
-        return self.writer.error({"error": body})
+        return self.writers[0].error({"error": body})
 
 
-def _joined(events: list[LoopEvent]) -> str:
-    return "".join(e.text for e in events if isinstance(e, ReasoningDelta | AnswerDelta))
+def _reseeded(turn: Turn, index: int) -> Turn:
+    """The same for another choice, which must not draw the same random numbers."""
+    sampling = turn.params.sampling
+    seed = None if sampling.seed is None else leg_seed(sampling.seed, 1_000_000 + index)
+    return replace(turn, params=replace(turn.params, sampling=replace(sampling, seed=seed)))
+
+
+def _summed(usages: list[RunUsage]) -> RunUsage:
+    if len(usages) == 1:
+        return usages[0]
+    cached = [u.cached_tokens for u in usages if u.cached_tokens is not None]
+    return RunUsage(
+        prompt_tokens=sum(u.prompt_tokens for u in usages),
+        cached_tokens=sum(cached) if cached else None,
+        completion_tokens=sum(u.completion_tokens for u in usages),
+        reasoning_tokens=sum(u.reasoning_tokens for u in usages),
+        legs=sum(u.legs for u in usages),
+    )
+
+
+def _joined(events: list[tuple[int, LoopEvent]]) -> str:
+    return "".join(e.text for _, e in events if isinstance(e, ReasoningDelta | AnswerDelta))
 
 
 async def _write(send: Send, body: bytes) -> None:

@@ -8,7 +8,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -23,9 +23,10 @@ from pir_serve.api.auth import Authenticator
 from pir_serve.engines.base import Engine
 from pir_serve.engines.verify import Tokenizes, verify
 from pir_serve.errors import ConfigError, EngineError, PirError, RequestError, StoreError, UnknownModel
-from pir_serve.policy import NO_ASK_SUFFIX, AskPolicy
+from pir_serve.policy import NO_ASK_SUFFIX, AskPolicy, Gate
 from pir_serve.prompt import PromptCodec
 from pir_serve.resume import Keys
+from pir_serve.screening import load_screening
 from pir_serve.settings import Settings
 from pir_serve.store.base import Store
 from pir_serve.store.sealed import Sealer
@@ -34,6 +35,10 @@ logger = logging.getLogger(__name__)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
 _EXPIRE_EVERY_S = 60.0
+_MAX_LATER = 256
+"""Of what may wait to be done after a reply; beyond it the store is too slow, and replies go first."""
+_LATER_S = 5.0
+"""For that to be finished when the gateway stops."""
 
 
 class BodyTooLarge(RequestError):
@@ -62,7 +67,7 @@ class ServedModel:
 
     @property
     def options(self) -> dict[str, Any]:
-        """What a request that says nothing of its own goes by, in the words of `ChatRequest.options`."""
+        """What a request that says nothing of its own goes by, in the words of `TurnRequest.options`."""
         preset = self.codec.preset
         return {"temperature": preset.temperature, "top_p": preset.top_p, "max_tokens": preset.max_tokens}
 
@@ -80,7 +85,7 @@ class Gateway:
     """Handed to every handler; holds no state of any conversation.
 
     Raises:
-        ConfigError: the secret is too short.
+        ConfigError: the secret is too short, or the question screen's file is wrong.
     """
 
     def __init__(self, settings: Settings, models: Sequence[ServedModel], store: Store, secret: bytes) -> None:
@@ -91,6 +96,27 @@ class Gateway:
         self.sealer = Sealer([secret])
         self.auth = Authenticator(settings.api_key)
         self.default_policy = AskPolicy.parse(settings.ask)
+        self.screening = load_screening(settings.screen)
+        self.gate = None if settings.gate_nats is None else Gate(settings.gate_nats, settings.gate_max)
+        self._later: set[asyncio.Task[None]] = set()
+        self._spawned: set[asyncio.Task[None]] = set()
+
+    def later(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do `work` beside what goes on, now that the reply has left; left undone where too much waits."""
+        if len(self._later) >= _MAX_LATER:
+            work.close()
+            logger.warning("the store is slow: what is done after a reply was left out")
+            return
+        task = asyncio.create_task(work)
+        self._later.add(task)
+        task.add_done_callback(self._later.discard)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """A task that may outlive its request; cancelled when the gateway stops, before the store is closed."""
+        task = asyncio.create_task(work)
+        self._spawned.add(task)
+        task.add_done_callback(self._spawned.discard)
+        return task
 
     def served(self, name: str) -> tuple[ServedModel, bool]:
         """The model of a public name, and whether the name says that it must not ask.
@@ -125,8 +151,16 @@ class Gateway:
         finally:
             if expiry is not None:
                 expiry.cancel()
+            await self._end_tasks()
             for part in reversed(started):
                 await part.aclose()
+
+    async def _end_tasks(self) -> None:
+        for task in self._spawned:
+            task.cancel()
+        await asyncio.gather(*self._spawned, return_exceptions=True)
+        if self._later:
+            await asyncio.wait(self._later, timeout=_LATER_S)
 
     async def _expire_for_ever(self) -> None:
         while True:

@@ -2,52 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 
-from pir_serve.loop import RunUsage, StepScored
-from pir_serve.trajectory import Author, Trajectory
+from pir_serve.api.outcome import AskCall, Outcome, Suspended
+from pir_serve.loop import RunUsage
 
 DONE = b"data: [DONE]\n\n"
 KEEPALIVE = b": keepalive\n\n"
 """A comment, and never an `id:` line beside it: the two together break the OpenAI Python SDK."""
 
 
-def usage_object(usage: RunUsage) -> dict[str, Any]:
+def usage_object(usage: RunUsage, num_auto_answers: int = 0) -> dict[str, Any]:
+    """`num_auto_answers`: questions of the run that the gateway answered itself; each cost another leg's prompt."""
     cached = None if usage.cached_tokens is None else {"cached_tokens": usage.cached_tokens}
-    return {
+    out = {
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
         "total_tokens": usage.prompt_tokens + usage.completion_tokens,
         "prompt_tokens_details": cached,
         "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
     }
-
-
-def pir_object(trajectory: Trajectory, steps: list[StepScored] | None, extra: dict[str, Any]) -> dict[str, Any]:
-    """The `pir` object of a reply. `steps` is None unless the request wanted them; `extra` names the suspension, if
-    any."""
-    auto = [{"question": e.ask.text, "response": e.response} for e in trajectory.exchanges if e.by is Author.TEMPLATE]
-    out: dict[str, Any] = {"status": trajectory.status.value, **extra}
-    out |= {"num_asks": trajectory.num_asks, "auto_answers": auto}
-    if trajectory.detail:
-        out["detail"] = trajectory.detail
-    if trajectory.malformed:
-        out["malformed"] = list(trajectory.malformed)
-    if steps is not None:
-        out["uncertainty"] = [
-            {
-                "leg": s.leg,
-                "text": s.step.text,
-                "start": s.step.start,
-                "end": s.step.end,
-                "entropy": s.step.entropy,
-                "num_tokens": s.step.num_tokens,
-            }
-            for s in steps
-        ]
-    return out
+    return {**out, "pir": {"auto_answers": num_auto_answers}} if num_auto_answers else out
 
 
 def reasoning_details(sid: str, data: str) -> list[dict[str, Any]]:
@@ -55,28 +33,62 @@ def reasoning_details(sid: str, data: str) -> list[dict[str, Any]]:
     return [{"type": "reasoning.encrypted", "format": "pir-v1", "id": sid, "index": 0, "data": data}]
 
 
+def extra_fields(outcome: Outcome) -> dict[str, Any]:
+    """Of a message: what we add to it."""
+    fields: dict[str, Any] = {"pir": outcome.pir}
+    if outcome.suspended and outcome.suspended.sealed:
+        fields = {"reasoning_details": reasoning_details(outcome.suspended.sid, outcome.suspended.sealed), **fields}
+    return fields
+
+
+def tool_call(call: AskCall) -> dict[str, Any]:
+    return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+
+
+def finish_reason(outcome: Outcome) -> str:
+    if outcome.suspended and outcome.suspended.call:
+        return "tool_calls"
+    return "length" if outcome.is_cut else "stop"
+
+
+def message(outcome: Outcome, answer: str, reasoning: Mapping[str, str]) -> dict[str, Any]:
+    """`reasoning` is the field with the text, or empty where it is not shown."""
+    out: dict[str, Any] = {"role": "assistant", "content": answer, "refusal": None}
+    if outcome.suspended:
+        call = outcome.suspended.call
+        out["content"] = None if call else outcome.suspended.question
+        out |= {"tool_calls": [tool_call(call)]} if call else {}
+    return {**out, **reasoning, **extra_fields(outcome)}
+
+
 def completion(
-    reply_id: str, created: int, model: str, *, message: dict[str, Any], finish_reason: str, usage: RunUsage
+    reply_id: str, created: int, model: str, *, choices: Sequence[tuple[dict[str, Any], str]], usage: dict[str, Any]
 ) -> dict[str, Any]:
+    """`choices`: message and finish reason of each."""
     return {
         "id": reply_id,
         "object": "chat.completion",
         "created": created,
         "model": model,
-        "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": finish_reason}],
-        "usage": usage_object(usage),
+        "choices": [
+            {"index": k, "message": message, "logprobs": None, "finish_reason": reason}
+            for k, (message, reason) in enumerate(choices)
+        ],
+        "usage": usage,
     }
 
 
 class ChunkWriter:
-    """Server-sent events of one reply. All but the text of a chunk is laid out once: this runs for every burst of
-    tokens."""
+    """Server-sent events of one choice of a reply. All but the text of a chunk is laid out once: this runs for every
+    burst of tokens."""
 
-    def __init__(self, reply_id: str, created: int, model: str, *, reasoning_field: str, include_usage: bool) -> None:
+    def __init__(
+        self, reply_id: str, created: int, model: str, *, reasoning_field: str, include_usage: bool, index: int = 0
+    ) -> None:
         head = {"id": reply_id, "object": "chat.completion.chunk", "created": created, "model": model}
         self._head = b"data: " + orjson.dumps(head)[:-1]
         self._usage_null = b',"usage":null' if include_usage else b""
-        self._open = self._head + b',"choices":[{"index":0,"delta":'
+        self._open = self._head + b',"choices":[{"index":%d,"delta":' % index
         self._close = b',"logprobs":null,"finish_reason":null}]' + self._usage_null + b"}\n\n"
         self._content = self._open + b'{"content":'
         self._reasoning = self._open + b'{"' + reasoning_field.encode() + b'":'
@@ -91,6 +103,16 @@ class ChunkWriter:
     def content(self, text: str) -> bytes:
         return self._content + orjson.dumps(text) + self._text_close
 
+    def question(self, suspended: Suspended) -> bytes:
+        """Whole, before the chunk that says that it is a question: as text, or as a call and its arguments."""
+        if suspended.call is None:
+            return self.content(suspended.question)
+        call = tool_call(suspended.call)
+        opened = {**call, "function": {**call["function"], "arguments": ""}}
+        return self.delta({"tool_calls": [{"index": 0, **opened}]}) + self.delta(
+            {"tool_calls": [{"index": 0, "function": {"arguments": suspended.call.arguments}}]}
+        )
+
     def delta(self, delta: dict[str, Any]) -> bytes:
         return self._open + orjson.dumps(delta) + self._close
 
@@ -98,8 +120,8 @@ class ChunkWriter:
         tail = b'{},"logprobs":null,"finish_reason":' + orjson.dumps(reason) + b"}]"
         return self._open + tail + self._usage_null + b"}\n\n"
 
-    def usage(self, usage: RunUsage) -> bytes:
-        return self._head + b',"choices":[],"usage":' + orjson.dumps(usage_object(usage)) + b"}\n\n"
+    def usage(self, usage: dict[str, Any]) -> bytes:
+        return self._head + b',"choices":[],"usage":' + orjson.dumps(usage) + b"}\n\n"
 
     @staticmethod
     def error(body: dict[str, Any]) -> bytes:

@@ -1,6 +1,6 @@
-"""One request between the wire and the loop: which trajectory it begins or resumes, and how a question is put away.
+"""One request between the wire and the loop: which trajectory it begins or resumes, and by what it runs.
 
-The surfaces (chat now, others later) differ in shapes only; what is decided here is the same for all.
+The surfaces (Chat Completions, Responses) differ in shapes only; what is decided here is the same for all.
 """
 
 from __future__ import annotations
@@ -8,19 +8,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import time
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from pir_serve.api.gateway import Gateway, ServedModel
-from pir_serve.api.request import ChatRequest, sampling
-from pir_serve.errors import RequestError, StoreError, SuspensionNotFound
-from pir_serve.loop import RunParams
+from pir_serve.api.request import Tools, TurnRequest, sampling
+from pir_serve.ask_tools import AskTool
+from pir_serve.errors import RequestError, StoreError, SuspensionNotFound, Unsupported
+from pir_serve.loop import LoopEvent, Mailbox, RunParams, Steered, run
 from pir_serve.policy import AskPolicy, choose
 from pir_serve.prompt import Message
 from pir_serve.resume import Lookup, Resumption, find, was_asked
-from pir_serve.store.base import Suspension
 from pir_serve.trajectory import Author, Segment, Trajectory
 
 logger = logging.getLogger(__name__)
@@ -38,7 +37,7 @@ _LONG_PROMPT_CHARS = 20_000
 class Turn:
     """A request that is ready to run."""
 
-    chat: ChatRequest
+    request: TurnRequest
     served: ServedModel
     trajectory: Trajectory
     params: RunParams
@@ -49,39 +48,27 @@ class Turn:
     """The suspension that it resumes."""
     options: dict[str, Any]
     """What the run goes by, for those who resume it."""
+    ask_tool: AskTool | None
+    """The client's tool that a question is to be a call of; None: it comes in the content."""
+    ignored_tools: tuple[str, ...]
+    """Names of tools that the model was not shown."""
 
     @property
     def model(self) -> str:
         """As the client wrote it."""
-        return self.chat.model
+        return self.request.model
 
-    @property
-    def include_usage(self) -> bool:
-        return self.chat.include_usage
+    def events(self) -> AsyncGenerator[LoopEvent, None]:
+        return run(self.trajectory, engine=self.served.engine, codec=self.served.codec, params=self.params)
 
-
-@dataclass(frozen=True, slots=True)
-class Suspended:
-    """A question on its way to the user."""
-
-    question: str
-    suspension: Suspension
-    handle: str
-    stored: bool
-    """False when the store was out of order: the reply will be answered from the visible text."""
-
-    @property
-    def sid(self) -> str:
-        return self.suspension.sid
-
-    def describe(self) -> dict[str, Any]:
-        out: dict[str, Any] = {"session": self.sid, "question": self.question}
-        out["expires_at"] = int(self.suspension.expires)
-        return out if self.stored else {**out, "stored": False}
+    def steered_events(self, mailbox: Mailbox) -> AsyncGenerator[LoopEvent | Steered, None]:
+        """What the user says meanwhile comes by `mailbox`."""
+        served = self.served
+        return run(self.trajectory, engine=served.engine, codec=served.codec, params=self.params, mailbox=mailbox)
 
 
 async def prepare(
-    gateway: Gateway, chat: ChatRequest, *, tenant: str, request_id: str, headers: Mapping[str, str]
+    gateway: Gateway, request: TurnRequest, *, tenant: str, request_id: str, headers: Mapping[str, str]
 ) -> Turn:
     """Find or begin the trajectory of a request.
 
@@ -90,47 +77,72 @@ async def prepare(
         SuspensionNotFound: the session it names is gone, and rebuilding is not wanted or has nothing to build from.
         StoreError: it names a session, and the store cannot be asked.
     """
-    served, alias_never = gateway.served(chat.model)
-    _check_max_tokens(chat, served)
-    scope = chat.pir.conversation or next((headers[h] for h in _SCOPE_HEADERS if headers.get(h)), "")[:256]
-    action = chat.pir.action or headers.get("x-pir-action", "").strip().lower()
-    if action not in ("", "new", "resume"):
-        raise RequestError("X-PIR-Action must be new or resume", param="X-PIR-Action")
-    sid = chat.pir.session or headers.get("x-pir-session", "").strip() or None
-    found: Resumption | None = None
-    lost = False
-    if action != "new":
-        found, lost = await _find(gateway, chat, served, tenant=tenant, scope=scope, sid=sid)
+    served, alias_never = gateway.served(request.model)
+    _check_max_tokens(request, served)
+    tools = _tools(gateway, request)
+    scope = request.pir.conversation or next((headers[h] for h in _SCOPE_HEADERS if headers.get(h)), "")[:256]
+    found, lost = await _resumed(gateway, request, served, tenant=tenant, scope=scope, headers=headers)
     stored = found.suspension.request if found else {}
     policy = choose(
         gateway.default_policy,
-        body=chat.pir.ask,
+        body=request.pir.ask,
         header=headers.get("x-pir-ask"),
         alias_never=alias_never,
-        forced_never=chat.never_ask,
+        forced_never=request.never_ask,
         suspended=AskPolicy.parse(stored["ask"]) if "ask" in stored else None,
     )
-    options = {**served.options, **stored, **chat.options, "ask": str(policy)}
+    options = {**served.options, **stored, **request.options, "ask": str(policy)}
     if found is not None:
-        response = served.codec.encode_response(found.response_text)
-        trajectory = found.suspension.trajectory.respond(found.response_text, response, by=Author.USER)
+        trajectory = _responded(gateway, request, served, found)
     else:
         session = f"s_{secrets.token_urlsafe(16)}"
-        trajectory = Trajectory(session, served.name, await _encoded(served, chat.prompt_messages))
-    params = RunParams(
-        policy=policy if policy.max_asks is not None else AskPolicy(served.codec.preset.max_asks),
-        sampling=sampling(options),
-        max_tokens=options.get("max_tokens"),
-        stop=tuple(options.get("stop", ())),
-        uncertainty=chat.pir.uncertainty,
-        max_asks=gateway.settings.max_asks,
-        auto_response=gateway.settings.auto_response,
-        request_id=request_id,
-        tenant=tenant,
+        trajectory = Trajectory(session, served.name, await _encoded(served, request.conversation.prompt_messages))
+    return Turn(
+        request=request,
+        served=served,
+        trajectory=trajectory,
+        params=RunParams(
+            policy=policy if policy.max_asks is not None else AskPolicy(served.codec.preset.max_asks),
+            sampling=sampling(options),
+            max_tokens=options.get("max_tokens"),
+            stop=tuple(options.get("stop", ())),
+            uncertainty=request.pir.uncertainty,
+            max_asks=gateway.settings.max_asks,
+            auto_response=gateway.settings.auto_response,
+            screen=gateway.screening,
+            gate=gateway.gate,
+            request_id=request_id,
+            tenant=tenant,
+        ),
+        how=found.how if found else "rebuilt" if lost else "new",
+        scope=scope,
+        parent=found.suspension.sid if found else None,
+        options=options,
+        ask_tool=tools.ask,
+        ignored_tools=tuple(tools.names),
     )
-    how: How = found.how if found else "rebuilt" if lost else "new"
-    parent = found.suspension.sid if found else None
-    return Turn(chat, served, trajectory, params, how=how, scope=scope, parent=parent, options=options)
+
+
+def _tools(gateway: Gateway, request: TurnRequest) -> Tools:
+    """The tool that a question is to be a call of, and the tools that the model is not shown."""
+    via = request.pir.ask_via or gateway.settings.ask_via
+    if gateway.settings.tools == "strip":
+        return Tools()
+    if request.pir.ask_via == "tool" and request.tools.ask is None:
+        raise Unsupported(
+            "ask_via is tool, and the request has no question tool: name one ask_user, or mark it x-pir-ask",
+            param="pir.ask_via",
+        )
+    return Tools(None if via == "content" else request.tools.ask, request.tools.others)
+
+
+def _responded(gateway: Gateway, request: TurnRequest, served: ServedModel, found: Resumption) -> Trajectory:
+    """The trajectory with the user's response, or with the server's where the user gave none."""
+    said, by, reason = found.response_text, Author.USER, request.conversation.declined
+    if reason:
+        said, by = gateway.settings.auto_response, Author.TEMPLATE
+    segment = served.codec.encode_response(said, by)
+    return found.suspension.trajectory.respond(said, segment, by=by, reason=reason)
 
 
 async def _encoded(served: ServedModel, messages: list[Message]) -> tuple[Segment, ...]:
@@ -140,89 +152,63 @@ async def _encoded(served: ServedModel, messages: list[Message]) -> tuple[Segmen
     return await asyncio.to_thread(served.codec.encode_prompt, messages)
 
 
-async def suspend(gateway: Gateway, turn: Turn, trajectory: Trajectory) -> Suspended:
-    """Put a question away; it is durable when this returns. A store that is out of order does not lose the reply."""
-    assert trajectory.pending is not None
-    question = trajectory.pending.text
-    messages = [(m.role, m.content) for m in turn.chat.messages]
-    keys = gateway.keys.for_suspension(messages, question)
-    now = time.time()
-    suspension = Suspension(
-        sid=f"pir_{secrets.token_urlsafe(18)}",
-        tenant=turn.params.tenant,
-        scope=turn.scope,
-        model=turn.served.name,
-        digest=turn.served.digest,
-        trajectory=trajectory,
-        request=turn.options,
-        transcript_key=keys.transcript_key,
-        question_key=keys.question_key,
-        message_keys=keys.message_keys,
-        system_key=keys.system_key,
-        parent=turn.parent,
-        created=now,
-        expires=now + gateway.settings.ttl_s,
-    )
-    handle = gateway.sealer.seal(
-        suspension.sid,
-        tenant=suspension.tenant,
-        digest=suspension.digest,
-        transcript_key=suspension.transcript_key,
-        expires=suspension.expires,
-    )
-    try:
-        await gateway.store.put(suspension)
-    except StoreError as error:
-        logger.error("%s: the question could not be stored: %s", turn.params.request_id, error)
-        return Suspended(question, suspension, handle, stored=False)
-    return Suspended(question, suspension, handle, stored=True)
-
-
-async def _find(
-    gateway: Gateway, chat: ChatRequest, served: ServedModel, *, tenant: str, scope: str, sid: str | None
+async def _resumed(
+    gateway: Gateway,
+    request: TurnRequest,
+    served: ServedModel,
+    *,
+    tenant: str,
+    scope: str,
+    headers: Mapping[str, str],
 ) -> tuple[Resumption | None, bool]:
     """The suspension, and whether the request was meant to resume one that is gone."""
+    action = request.pir.action or headers.get("x-pir-action", "").strip().lower()
+    if action not in ("", "new", "resume"):
+        raise RequestError("X-PIR-Action must be new or resume", param="X-PIR-Action")
+    if action == "new" or request.begins_new:
+        return None, False
+    messages = request.conversation.messages
     lookup = Lookup(
         tenant=tenant,
         digest=served.digest,
-        messages=[(m.role, m.content) for m in chat.messages],
+        messages=request.conversation.pairs,
         model=served.name,
         scope=scope,
-        explicit_sid=sid,
-        sealed=chat.sealed,
+        explicit_sid=request.pir.session or headers.get("x-pir-session", "").strip() or None,
+        tool_call_id=request.conversation.tool_call_id,
+        sealed=request.sealed,
     )
-    strict = gateway.settings.strict_resume if chat.pir.strict is None else chat.pir.strict
-    has_history = any(m.role == "assistant" for m in chat.messages)
+    strict = gateway.settings.strict_resume if request.pir.strict is None else request.pir.strict
     try:
         found = await find(lookup, gateway.store, gateway.keys, gateway.sealer)
     except SuspensionNotFound:
-        if strict or not has_history:  # the answer alone is no conversation to build from
+        if strict or not any(m.role == "assistant" for m in messages):  # the answer alone is nothing to build from
             raise
         return None, True
     except StoreError as error:
-        if sid is not None:
+        if lookup.explicit_sid is not None:
             raise
         logger.warning("no suspension could be looked up: %s", error)
         found = None
     if found is not None:
         return found, False
-    lost = _answers_a_question(gateway, chat, lookup)
+    lost = _answers_a_question(gateway, lookup)
     if lost and strict:
         raise SuspensionNotFound("the reasoning that asked this question is gone; start anew", param="messages")
     return None, lost
 
 
-def _answers_a_question(gateway: Gateway, chat: ChatRequest, lookup: Lookup) -> bool:
+def _answers_a_question(gateway: Gateway, lookup: Lookup) -> bool:
     """Whether the user seems to respond to an ask of ours that is gone: provably so, or the last reply was a
     question."""
     if was_asked(lookup, gateway.keys, gateway.sealer):
         return True
-    last = next((m.content for m in reversed(chat.messages) if m.role == "assistant"), "")
+    last = next((text for role, text in reversed(lookup.messages) if role == "assistant"), "")
     return last.rstrip().endswith(("?", "？"))
 
 
-def _check_max_tokens(chat: ChatRequest, served: ServedModel) -> None:
-    wanted, limit = chat.options.get("max_tokens"), served.engine.max_model_len
+def _check_max_tokens(request: TurnRequest, served: ServedModel) -> None:
+    wanted, limit = request.options.get("max_tokens"), served.engine.max_model_len
     if wanted is not None and wanted > limit:
         raise RequestError(
             f"max_tokens is {wanted}; this model reads and writes {limit} tokens in all", param="max_tokens"

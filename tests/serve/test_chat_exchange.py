@@ -194,7 +194,9 @@ async def test_the_request_decides_whether_the_model_may_ask(make_desk: Callable
             reply = await client.post("/v1/chat/completions", json=body, headers=headers)
             message = reply.json()["choices"][0]["message"]
             assert message["content"] == "Six pens at Take a guess. each.", extra
-            assert message["pir"]["auto_answers"] == [{"question": QUESTION, "response": "Take a guess."}]
+            assert message["pir"]["auto_answers"] == [
+                {"question": QUESTION, "response": "Take a guess.", "reason": "never"}
+            ]
             assert reply.headers["x-pir-status"] == "final"
         assert desk.num_suspended == 0
 

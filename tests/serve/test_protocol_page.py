@@ -69,7 +69,7 @@ class Names:
 
     def to_gateway(self, text: str) -> str:
         for value, name in self._by_value.items():
-            text = re.sub(rf"\b{name}\b", value, text)
+            text = re.sub(rf"(?<![A-Za-z0-9]){name}\b", value, text)
         return text
 
     def normalised(self, value: Any, key: str = "") -> Any:
@@ -81,8 +81,10 @@ class Names:
         if isinstance(value, str):
             if key == "data":
                 return self.to_page(value, "SEALED")
-            if key in ("id", "session") and (kind := re.match(r"pir|chatcmpl", value)):
-                return self.to_page(value, kind[0])
+            if value.startswith("call_pir_"):
+                return "call_" + self.to_page(value.removeprefix("call_"), "pir")
+            if key in ("id", "session") and (kind := re.match(r"(pir|chatcmpl|resp|msg|rs|fc)[_-](?!tiny)", value)):
+                return self.to_page(value, kind[1])
         return {"created": CREATED, "expires_at": EXPIRES}.get(key, value)
 
 
