@@ -21,6 +21,15 @@ async def test_a_wrapped_message_of_several_lines_is_recognised_and_an_edited_on
         assert await world.find(user(edited), Q, R) is None
 
 
+async def test_behind_very_much_retrieved_text_a_message_is_recognised_and_little_of_the_text_is_kept(
+    world: World,
+) -> None:
+    retrieved = "\n".join(f"Fact {k}." for k in range(5000))
+    s = await world.ask([user(f"{retrieved}\n{P[1]}")])
+    assert hit(await world.find(P, Q, R)) == (s.sid, "heuristic", R[1])
+    assert len(s.message_keys) < 300
+
+
 async def test_a_history_cut_at_its_beginning_is_found_by_its_rest(world: World) -> None:
     long = [turn for k in range(10) for turn in (user(f"question {k}"), asked(f"answer {k}"))]
     s = await world.ask([*long, P])

@@ -19,6 +19,14 @@ async def test_sealed_state_survives_retrieved_text_and_another_system_text(worl
     assert hit(await world.find(*request, sealed=[world.handle(s)])) == (s.sid, "sealed", R[1])
 
 
+async def test_of_very_many_echoes_the_newest_count(world: World) -> None:
+    s = await world.ask([user(RAG.format(P[1]))])
+    other_system = [("system", "It is 10:01."), P, Q, R]
+    old = ["junk"] * 100
+    assert hit(await world.find(*other_system, sealed=[world.handle(s), *old])) == (s.sid, "sealed", R[1])
+    assert await world.find(*other_system, sealed=[*old, world.handle(s)]) is None
+
+
 async def test_sealed_state_of_an_edited_history_is_ignored(world: World) -> None:
     s = await world.ask([P])
     edited = user("A tank of 30 litres leaks.")
