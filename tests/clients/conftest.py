@@ -21,7 +21,9 @@ import httpx
 import pytest
 
 from tests.clients.recorder import Recorder, recording
-from tests.serve.conftest import write_tokenizer
+from tests.serve.conftest import make_desk, tokenizer_dir, write_tokenizer
+
+__all__ = ["make_desk", "tokenizer_dir"]  # fixtures of theirs that ours use
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]

@@ -15,6 +15,8 @@ import pytest
 
 from pir_serve.conformance import CHECKS, SURFACES, Outcome, Problem, Result, Setup, run_suite
 from pir_serve.conformance.wire import Http
+from pir_serve.demo import fresh_gateway
+from pir_serve.settings import BUILTIN_MODEL
 from tests.serve.brains import turn_so_far
 from tests.serve.breaking_proxy import BreakingProxy, Fault, serving
 from tests.serve.broken_gateways import FAULTS
@@ -158,6 +160,17 @@ def test_what_a_user_gets_wrong_is_said_in_a_line(arguments: list[str], said: st
     done = pir(*arguments)
     assert done.returncode in (1, 2)
     assert said in " ".join(done.stderr.split()) and "Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(not (BUILTIN_MODEL / "config.json").is_file(), reason="the built-in model is not in this checkout")
+def test_the_gateway_with_the_built_in_model_passes_with_the_examples_that_it_offers() -> None:
+    """What is decided by how a real model behaves; the rules that hold whatever it says are tried above."""
+    with fresh_gateway() as gateway:
+        done = pir(
+            "--base-url", f"{gateway.url}/v1", "--only", "1xx,202,301,304,401,403,407,504,509,601", "--tries", "12"
+        )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "0 failed, 0 skipped" in done.stdout
 
 
 def test_the_page_describes_each_check_by_its_number() -> None:
