@@ -11,8 +11,9 @@ import click
 from openai import APIConnectionError, APIError, APIStatusError, OpenAI, Stream
 from openai.types.chat import ChatCompletionChunk
 from rich.console import Console
-from rich.panel import Panel
 from rich.text import Text
+
+from pir_serve.commands.printing import Printer
 
 Messages = list[dict[str, Any]]
 
@@ -83,7 +84,7 @@ def _stream(
 ) -> dict[str, Any]:
     """Print one reply as it comes; returns the assistant message to append, our opaque fields included."""
     message: dict[str, Any] = {"role": "assistant", "content": ""}
-    printer = _Printer(console, hide_reasoning=hide_reasoning)
+    printer = Printer(console, hide_reasoning=hide_reasoning)
     stream: Stream[ChatCompletionChunk] = client.chat.completions.create(
         model=model, messages=cast(Any, messages), stream=True
     )
@@ -97,60 +98,6 @@ def _stream(
             message["content"] += delta.content or ""
             printer.show(extra.get("reasoning_content") or extra.get("reasoning"), delta.content, extra.get("pir"))
     return message
-
-
-class _Printer:
-    """Reasoning dimmed, answers as they come, questions in a box.
-
-    A question is content too, and what it is comes in the chunk behind it: the first content waits for that.
-    """
-
-    def __init__(self, console: Console, *, hide_reasoning: bool) -> None:
-        self._console = console
-        self._hide_reasoning = hide_reasoning
-        self._in_reasoning = False
-        self._first: str | None = ""
-
-    def show(self, reasoning: str | None, content: str | None, pir: dict[str, Any] | None) -> None:
-        if reasoning and not self._hide_reasoning:
-            self._console.print(Text(reasoning, style="dim"), end="")
-            self._in_reasoning = True
-        if pir and pir.get("status") == "awaiting_user":
-            self._question(self._first or "")
-            return
-        if self._first and (content or pir):
-            self._say(self._first)
-            self._first = None
-        if content:
-            if self._first is None:
-                self._say(content)
-            else:
-                self._first = content
-        if pir:
-            self._end(pir)
-
-    def _say(self, text: str) -> None:
-        self._close_reasoning()
-        self._console.print(Text(text, style="bold" if self._console.is_terminal else ""), end="")
-
-    def _question(self, text: str) -> None:
-        self._close_reasoning()
-        if self._console.is_terminal:
-            box = Panel(Text(text, style="bold"), title="The model asks", border_style="yellow", expand=False)
-            self._console.print(box)
-        else:
-            self._console.print(Text(f"? {text}"))
-
-    def _end(self, pir: dict[str, Any]) -> None:
-        self._close_reasoning()
-        self._console.print()
-        if pir.get("status") != "completed":
-            self._console.print(Text(f"[{pir.get('status')}: {pir.get('detail', '')}]", style="red"))
-
-    def _close_reasoning(self) -> None:
-        if self._in_reasoning:
-            self._console.print("\n")
-        self._in_reasoning = False
 
 
 def _read_line(console: Console, prompt: str) -> str:
