@@ -3,6 +3,7 @@
 PirError
 ├── RequestError         the client's doing; 4xx
 │   ├── UnknownModel            404 model_not_found
+│   ├── ResponseNotFound        404 response_not_found
 │   ├── NotAwaitingUser         400 not_awaiting_user
 │   ├── SuspensionNotFound      400 previous_response_not_found
 │   ├── ContextLengthExceeded   400 context_length_exceeded
@@ -49,6 +50,11 @@ class RequestError(PirError):
 class UnknownModel(RequestError):
     status = HTTPStatus.NOT_FOUND
     code = "model_not_found"
+
+
+class ResponseNotFound(RequestError):
+    status = HTTPStatus.NOT_FOUND
+    code = "response_not_found"
 
 
 class NotAwaitingUser(RequestError):

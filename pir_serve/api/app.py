@@ -17,6 +17,8 @@ from starlette.routing import Route
 from pir_serve.api import sessions
 from pir_serve.api.chat import chat_completions
 from pir_serve.api.gateway import Gateway, error_reply, json_reply, request_id
+from pir_serve.api.responses import http as responses
+from pir_serve.api.responses.jobs import Jobs
 from pir_serve.errors import PirError, StoreError
 from pir_serve.policy import NO_ASK_SUFFIX
 
@@ -35,6 +37,11 @@ def create_app(gateway: Gateway, *, manage: bool = True) -> Starlette:
     app = Starlette(
         routes=[
             Route("/v1/chat/completions", chat_completions, methods=["POST"]),
+            Route("/v1/responses", responses.create, methods=["POST"]),
+            Route("/v1/responses/{response_id}", responses.retrieve, methods=["GET"]),
+            Route("/v1/responses/{response_id}", responses.delete, methods=["DELETE"]),
+            Route("/v1/responses/{response_id}/cancel", responses.cancel, methods=["POST"]),
+            Route("/v1/responses/{response_id}/input_items", responses.input_items, methods=["GET"]),
             Route("/v1/models", list_models, methods=["GET"]),
             Route("/v1/models/{name:path}", get_model, methods=["GET"]),
             Route("/v1/pir/examples", examples, methods=["GET"]),
@@ -47,6 +54,7 @@ def create_app(gateway: Gateway, *, manage: bool = True) -> Starlette:
     )
     app.router.redirect_slashes = False
     app.state.gateway = gateway
+    app.state.jobs = Jobs(gateway)
     return app
 
 

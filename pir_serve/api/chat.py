@@ -9,7 +9,6 @@ import secrets
 import time
 from collections.abc import AsyncGenerator
 from dataclasses import replace
-from http import HTTPStatus
 from typing import Any
 
 from starlette.requests import Request
@@ -22,19 +21,13 @@ from pir_serve.api.gateway import Gateway, json_reply, read_body, request_id
 from pir_serve.api.merge import merged
 from pir_serve.api.outcome import Outcome, conclude, keep
 from pir_serve.api.pump import ClientGone, Pump
+from pir_serve.api.sse import DONE, KEEPALIVE, STOPPING, end_stream, start_stream, write
 from pir_serve.api.turn import Turn, prepare
-from pir_serve.errors import EngineUnavailable, PirError
+from pir_serve.errors import PirError
 from pir_serve.leg import leg_seed
 from pir_serve.loop import AnswerDelta, Ended, LoopEvent, ReasoningDelta, RunUsage, StepScored
 
 logger = logging.getLogger(__name__)
-
-STOPPING = EngineUnavailable("the gateway is stopping; try again")
-STREAM_HEADERS = {
-    "content-type": "text/event-stream; charset=utf-8",
-    "cache-control": "no-cache",
-    "x-accel-buffering": "no",  # nginx would hold chunks back
-}
 
 
 async def chat_completions(request: Request) -> ASGIApp:
@@ -157,14 +150,14 @@ class _StreamedReply(_Reply):
                 await self._start(send)
                 try:
                     while events is not None:
-                        await _write(send, await self._chunks(events) if events else reply.KEEPALIVE)
+                        await write(send, await self._chunks(events) if events else KEEPALIVE)
                         events = await pump.take(keepalive_s)
                 except ClientGone:
                     raise
                 except asyncio.CancelledError:  # the server stops and has waited long enough; it logs what we raise
-                    await _write(send, self._failed(STOPPING))
+                    await write(send, self._failed(STOPPING))
                 except Exception as error:  # the edge of a request
-                    await _write(send, self._failed(error))
+                    await write(send, self._failed(error))
         except ClientGone:
             logger.info("%s: the client has gone", self.turn.params.request_id)
             return
@@ -172,14 +165,12 @@ class _StreamedReply(_Reply):
             response = json_reply(STOPPING.body(), status=STOPPING.status, headers=self.headers_out())
             await response(scope, receive, send)
             return
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        await end_stream(send)
         self.keep()
 
     async def _start(self, send: Send) -> None:
-        headers = self.headers_out() | STREAM_HEADERS
-        raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-        await send({"type": "http.response.start", "status": HTTPStatus.OK, "headers": raw})
-        await _write(send, b"".join(writer.role() for writer in self.writers))
+        await start_stream(send, self.headers_out())
+        await write(send, b"".join(writer.role() for writer in self.writers))
 
     async def _chunks(self, events: list[tuple[int, LoopEvent]]) -> bytes:
         """One burst as server-sent events; neighbouring deltas of one kind become one chunk."""
@@ -214,7 +205,7 @@ class _StreamedReply(_Reply):
         if all(choice.outcome is not None for choice in self.choices):
             if self.chat.include_usage:
                 out.append(writer.usage(self.usage()))
-            out.append(reply.DONE)
+            out.append(DONE)
         return out
 
     def _failed(self, error: Exception) -> bytes:
@@ -248,8 +239,3 @@ def _summed(usages: list[RunUsage]) -> RunUsage:
 
 def _joined(events: list[tuple[int, LoopEvent]]) -> str:
     return "".join(e.text for _, e in events if isinstance(e, ReasoningDelta | AnswerDelta))
-
-
-async def _write(send: Send, body: bytes) -> None:
-    if body:
-        await send({"type": "http.response.body", "body": body, "more_body": True})

@@ -10,10 +10,6 @@ import orjson
 from pir_serve.api.outcome import AskCall, Outcome, Suspended
 from pir_serve.loop import RunUsage
 
-DONE = b"data: [DONE]\n\n"
-KEEPALIVE = b": keepalive\n\n"
-"""A comment, and never an `id:` line beside it: the two together break the OpenAI Python SDK."""
-
 
 def usage_object(usage: RunUsage, num_auto_answers: int = 0) -> dict[str, Any]:
     """`num_auto_answers`: questions of the run that the gateway answered itself; each cost another leg's prompt."""
