@@ -170,6 +170,12 @@ async def test_max_tokens_is_one_budget_over_all_legs(folder: Path) -> None:
     assert (played.trajectory.status, played.trajectory.detail) == (Status.INCOMPLETE, "max_tokens")
     assert len(engine.requests) == 1
 
+    prompt = len(engine.requests[0].prompt_ids)  # what is left of the budget fits into the context, the whole does not
+    engine = ScriptedEngine(folder, [ASKS, ANSWERS], max_model_len=prompt + asks + 50)
+    played = await play(engine, folder, policy=NEVER, max_tokens=asks + 5)
+    assert [r.max_tokens for r in engine.requests] == [asks + 5, 5]
+    assert played.trajectory.detail == "max_tokens"
+
 
 async def test_the_context_limit_has_its_own_name(folder: Path) -> None:
     codec = PromptCodec.load(folder)

@@ -172,12 +172,14 @@ async def test_a_search_pages_through_more_sessions_than_it_looks_at_in_one_go(c
 
 
 async def test_nothing_of_a_session_is_seen_or_deleted_by_another_tenant(store: SqliteStore) -> None:
-    mine, theirs = make_node("pir_1", ask(begin())), make_node("pir_1", ask(begin()), tenant="u")
+    mine, theirs = make_node("pir_1", ask(begin())), make_node("pir_1", ask(begin(said="Nora buys pens.")), tenant="u")
     await store.put(mine)
     await store.put(theirs)
     await store.rename("t", "s_1", "Mine")
-    assert [s.title for s in (await store.sessions("u")).items] == ["A tank leaks. How much is left?"]
+    assert [s.title for s in (await store.sessions("u")).items] == ["Nora buys pens."]
     assert [s.num_nodes for s in (await store.sessions("u")).items] == [1]
+    assert [s.title for s in (await store.sessions("t")).items] == ["Mine"]  # though theirs came later
+    assert (await store.sessions("t", search="Nora")).items == ()
     assert await store.delete_session("t", "s_1") == 1
     assert await store.delete_session("t", "s_1") == 0
     assert await store.purge("t") == 0

@@ -14,11 +14,13 @@ from pathlib import Path
 import pytest
 
 from pir_serve.errors import StoreError
+from pir_serve.store.schema import connect, prepare
 from pir_serve.store.sqlite import SqliteStore
 from tests.serve.store.conftest import make_suspension
 
 WRITER = """
 import asyncio, dataclasses, pickle, sys
+from pir_serve.store.schema import connect, prepare
 from pir_serve.store.sqlite import SqliteStore
 
 async def main(path, name, suspension):
@@ -59,6 +61,14 @@ async def test_kill_9_loses_nothing_that_put_has_acknowledged(tmp_path: Path) ->
     # The one that was being written when the process died is there whole or not at all.
     assert await store.count() - len(acknowledged) in range(4)
     await store.aclose()
+
+
+def test_a_commit_waits_for_the_disk(tmp_path: Path) -> None:
+    """Only a loss of power would show whether it does, so we ask SQLite: 2 is FULL, which WAL needs for that."""
+    db = connect(str(tmp_path / "pir.db"), busy_timeout_s=1)
+    prepare(db, str(tmp_path / "pir.db"))
+    assert db.execute("PRAGMA synchronous").fetchone() == (2,)
+    db.close()
 
 
 async def test_several_processes_write_one_file_from_the_first_moment(tmp_path: Path) -> None:
