@@ -73,6 +73,10 @@ class _Reply:
         choice.outcome = await conclude(self.gateway, choice.turn, ended, choice.steps, self.began)
         return choice.outcome
 
+    @property
+    def is_over(self) -> bool:
+        return all(choice.outcome is not None for choice in self.choices)
+
     def usage(self) -> dict[str, Any]:
         outcomes = [choice.outcome for choice in self.choices if choice.outcome is not None]
         total = _summed([outcome.usage for outcome in outcomes])
@@ -147,17 +151,23 @@ class _StreamedReply(_Reply):
             async with Pump(self.events(), receive) as pump:
                 # Until something has come, an error can still be a proper HTTP status.
                 events = await pump.take(keepalive_s)
-                await self._start(send)
+                await start_stream(send, self.headers_out())
+                unsent = b"".join(writer.role() for writer in self.writers)
                 try:
                     while events is not None:
-                        await write(send, await self._chunks(events) if events else KEEPALIVE)
+                        unsent += await self._chunks(events) if events else KEEPALIVE
+                        if self.is_over:
+                            break
+                        burst, unsent = unsent, b""
+                        await write(send, burst)
                         events = await pump.take(keepalive_s)
                 except ClientGone:
                     raise
                 except asyncio.CancelledError:  # the server stops and has waited long enough; it logs what we raise
-                    await write(send, self._failed(STOPPING))
+                    unsent += self._failed(STOPPING)
                 except Exception as error:  # the edge of a request
-                    await write(send, self._failed(error))
+                    unsent += self._failed(error)
+                await end_stream(send, unsent)
         except ClientGone:
             logger.info("%s: the client has gone", self.turn.params.request_id)
             return
@@ -165,12 +175,7 @@ class _StreamedReply(_Reply):
             response = json_reply(STOPPING.body(), status=STOPPING.status, headers=self.headers_out())
             await response(scope, receive, send)
             return
-        await end_stream(send)
         self.keep()
-
-    async def _start(self, send: Send) -> None:
-        await start_stream(send, self.headers_out())
-        await write(send, b"".join(writer.role() for writer in self.writers))
 
     async def _chunks(self, events: list[tuple[int, LoopEvent]]) -> bytes:
         """One burst as server-sent events; neighbouring deltas of one kind become one chunk."""
@@ -202,7 +207,7 @@ class _StreamedReply(_Reply):
         outcome = await self.conclude(self.choices[index], ended)
         out = [writer.question(outcome.suspended)] if outcome.suspended else []
         out += [writer.delta(reply.extra_fields(outcome)), writer.finish(reply.finish_reason(outcome))]
-        if all(choice.outcome is not None for choice in self.choices):
+        if self.is_over:
             if self.chat.include_usage:
                 out.append(writer.usage(self.usage()))
             out.append(DONE)

@@ -30,21 +30,28 @@ class Pump(Generic[T]):
         self._events = events
         self._receive = receive
         self._arrived: list[T] = []
-        self._wake = asyncio.Event()
         self._gone = False
         self._ended = False
         self._error: BaseException | None = None
+        self._loop = asyncio.get_running_loop()
+        self._waiter: asyncio.Future[None] | None = None
+        self._waiting_since = 0.0
+        self._timer: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Pump[T]:
-        self._tasks = (asyncio.create_task(self._run()), asyncio.create_task(self._watch()))
+        self._running = asyncio.create_task(self._run())
+        self._watching = asyncio.create_task(self._watch())
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._watching.cancel()
+        if not self._running.done():
+            self._running.cancel()
+            await asyncio.gather(self._running, return_exceptions=True)
 
     async def take(self, patience_s: float | None = None) -> list[T] | None:
         """All that has arrived; an empty list after `patience_s` of silence; None when the events have ended.
@@ -54,13 +61,11 @@ class Pump(Generic[T]):
             Exception: what the events raised, after all that came before it was taken.
         """
         if not (self._arrived or self._ended or self._gone):
-            self._wake.clear()
-            timer = None if patience_s is None else asyncio.get_running_loop().call_later(patience_s, self._wake.set)
-            try:
-                await self._wake.wait()
-            finally:
-                if timer is not None:
-                    timer.cancel()
+            self._waiting_since = self._loop.time()
+            if patience_s is not None and self._timer is None:
+                self._timer = self._loop.call_later(patience_s, self._check_patience, patience_s)
+            self._waiter = self._loop.create_future()
+            await self._waiter
         if self._gone:
             raise ClientGone
         if self._arrived:
@@ -70,20 +75,32 @@ class Pump(Generic[T]):
             raise self._error
         return None if self._ended else []
 
+    def _check_patience(self, patience_s: float) -> None:
+        """One timer for all takes: starting and stopping one for each would cost more than handing over a token."""
+        left_s = self._waiting_since + patience_s - self._loop.time()
+        if left_s <= 0:
+            self._wake()
+            left_s = patience_s
+        self._timer = self._loop.call_later(left_s, self._check_patience, patience_s)
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
     async def _run(self) -> None:
         try:
             async with aclosing(self._events) as events:
                 async for event in events:
                     self._arrived.append(event)
-                    self._wake.set()
+                    self._wake()
         except Exception as error:
             self._error = error
         finally:
             self._ended = True
-            self._wake.set()
+            self._wake()
 
     async def _watch(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
         self._gone = True
-        self._wake.set()
+        self._wake()

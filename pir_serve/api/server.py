@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import socket
@@ -45,6 +46,7 @@ async def _serve(gateway: Gateway, listener: socket.socket, on_started: Callable
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # nothing here depends on the client's address
             timeout_graceful_shutdown=max(1, round(gateway.settings.shutdown_s)),
         )
     )
@@ -60,6 +62,10 @@ async def _serve(gateway: Gateway, listener: socket.socket, on_started: Callable
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop)
     async with gateway.running():
+        # What start-up has made stays for good. Looking through it for garbage would stop all streams, for tens of
+        # milliseconds each time.
+        gc.collect()
+        gc.freeze()
         on_started(listener.getsockname()[1])
         await server.serve(sockets=[listener])
 

@@ -30,5 +30,6 @@ async def write(send: Send, body: bytes) -> None:
         await send({"type": "http.response.body", "body": body, "more_body": True})
 
 
-async def end_stream(send: Send) -> None:
-    await send({"type": "http.response.body", "body": b"", "more_body": False})
+async def end_stream(send: Send, body: bytes = b"") -> None:
+    """`body`: the last of it, which leaves with the end in one piece."""
+    await send({"type": "http.response.body", "body": body, "more_body": False})

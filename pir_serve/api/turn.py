@@ -167,15 +167,18 @@ async def _resumed(
         raise RequestError("X-PIR-Action must be new or resume", param="X-PIR-Action")
     if action == "new" or request.begins_new:
         return None, False
-    messages = request.conversation.messages
+    messages, call = request.conversation.messages, request.conversation.tool_call_id
+    sid = request.pir.session or headers.get("x-pir-session", "").strip() or None
+    if sid is None and call is None and all(m.role != "assistant" for m in messages):
+        return None, False  # nothing has been said that this could respond to
     lookup = Lookup(
         tenant=tenant,
         digest=served.digest,
         messages=request.conversation.pairs,
         model=served.name,
         scope=scope,
-        explicit_sid=request.pir.session or headers.get("x-pir-session", "").strip() or None,
-        tool_call_id=request.conversation.tool_call_id,
+        explicit_sid=sid,
+        tool_call_id=call,
         sealed=request.sealed,
     )
     strict = gateway.settings.strict_resume if request.pir.strict is None else request.pir.strict
