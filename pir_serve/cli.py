@@ -15,6 +15,7 @@ from pir_serve.errors import PirError
 _OWN = {
     "serve": "Start the gateway.",
     "chat": "Chat with a model that asks, in the terminal.",
+    "sessions": "List, show, answer, delete and export what a gateway keeps of conversations.",
     "doctor": "Check settings, store, engine, tokenizer and tags, and say what is wrong.",
     "conformance": "Check that a gateway pauses and resumes as the protocol says.",
     "models": "List the published models that need no configuration.",

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, TypeVar
 
 import orjson
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictStr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictStr
 from starlette.requests import Request
 from starlette.responses import Response as HttpResponse
 from starlette.responses import StreamingResponse
@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Message
 
 from pir_serve.api.chat import chat_completions
 from pir_serve.api.gateway import Gateway, json_reply, read_body
+from pir_serve.api.request import read_body_as, read_object
 from pir_serve.api.session_views import NodeWriter, export_row, session_object
 from pir_serve.errors import NotAwaitingUser, ReasoningHidden, RequestError, SessionNotFound
 from pir_serve.store.base import FINISHED, Node, Page
@@ -74,7 +75,7 @@ class _ResumeBody(BaseModel):
     model_config = ConfigDict(strict=True, extra="allow", frozen=True)
     response: str | None = None
     action: Literal["respond", "decline"] = "respond"
-    """`decline`: the user does not say; the model is told to use its best judgment."""
+    """`decline`: the user does not say; the model is told to use its best judgment, in the server's words."""
     model: StrictStr | None = None
     messages: None = None
     pir: Any = None
@@ -122,15 +123,15 @@ async def show_session(request: Request) -> HttpResponse:
 async def resume_session(request: Request) -> ASGIApp:
     """Answer a question: the reply is a chat completion's, streamed or not."""
     gateway, tenant = _enter(request)
-    body = _body(_ResumeBody, await read_body(request, gateway.settings.max_body_bytes))
-    node = await _waiting_node(gateway, tenant, request)
-    text = body.response
-    if body.action == "decline":
-        if text is not None:
-            raise RequestError("a decline has no response; leave one of the two out", param="response")
-        text = gateway.settings.auto_response
-    if text is None or not text.strip():
+    body = await _body(_ResumeBody, request)
+    if body.action == "decline" and body.response is not None:
+        raise RequestError("a decline has no response; leave one of the two out", param="response")
+    if body.action == "respond" and not (body.response or "").strip():
         raise RequestError('say what to tell the model, or {"action": "decline"}', param="response")
+    node = await _waiting_node(gateway, tenant, request)
+    answer = {"role": "user", "content": body.response}
+    if body.action == "decline":  # as a client's question tool says it
+        answer = {"role": "tool", "tool_call_id": f"call_{node.sid}", "content": '{"action": "decline"}'}
     pir = {} if body.pir is None else body.pir
     if isinstance(pir, dict):  # else chat says what is wrong with it
         if known := {"session", "action"} & pir.keys():
@@ -139,7 +140,7 @@ async def resume_session(request: Request) -> ASGIApp:
     chat = {
         **(body.model_extra or {}),
         "model": node.model if body.model is None else body.model,
-        "messages": [{"role": "user", "content": text}],
+        "messages": [answer],
         "pir": pir,
     }
     try:
@@ -151,7 +152,7 @@ async def resume_session(request: Request) -> ASGIApp:
 
 async def rename_session(request: Request) -> HttpResponse:
     gateway, tenant = _enter(request)
-    body = _body(_RenameBody, await read_body(request, gateway.settings.max_body_bytes))
+    body = await _body(_RenameBody, request)
     name = request.path_params["id"]
     node = await gateway.store.get(tenant, name)
     name = name if node is None else node.trajectory.session
@@ -246,32 +247,15 @@ def _statuses(wanted: StatusFilter | None) -> Status | frozenset[Status] | None:
     return FINISHED if wanted == "finished" else Status(wanted)
 
 
-def _query(model: type[Model], request: Request) -> Model:
-    try:
-        return model.model_validate(dict(request.query_params))
-    except ValidationError as error:
-        raise _wrong(error) from None
+def _query(kind: type[Model], request: Request) -> Model:
+    """Raises: RequestError."""
+    return read_body_as(kind, dict(request.query_params))
 
 
-def _body(model: type[Model], raw: bytes) -> Model:
-    try:
-        data = orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
-        raise RequestError(f"the body is not valid JSON: {error}") from None
-    if not isinstance(data, dict):
-        raise RequestError("the body must be a JSON object")
-    try:
-        return model.model_validate(data)
-    except ValidationError as error:
-        raise _wrong(error) from None
-
-
-def _wrong(error: ValidationError) -> RequestError:
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    param = str(first["loc"][0])[:80]
-    if first["type"] == "extra_forbidden":
-        return RequestError(f"{param} is not known here", param=param)
-    return RequestError(f"{param}: {first['msg'][0].lower()}{first['msg'][1:]}", param=param)
+async def _body(kind: type[Model], request: Request) -> Model:
+    """Raises: RequestError."""
+    gateway: Gateway = request.app.state.gateway
+    return read_body_as(kind, read_object(await read_body(request, gateway.settings.max_body_bytes)))
 
 
 def _with_body(request: Request, raw: bytes) -> Request:
