@@ -10,6 +10,7 @@ PirError
 │   ├── SessionNotFound         404 session_not_found
 │   ├── ReasoningHidden         403 reasoning_hidden
 │   ├── Unauthorized            401 invalid_api_key
+│   ├── Forbidden               403 forbidden
 │   └── Unsupported             400 unsupported_value
 ├── EngineError          what turns prompts into tokens failed
 │   ├── EngineUnavailable       503 engine_unavailable; nothing was produced
@@ -82,6 +83,11 @@ class ContextLengthExceeded(RequestError):
 class Unauthorized(RequestError):
     status = HTTPStatus.UNAUTHORIZED
     code = "invalid_api_key"
+
+
+class Forbidden(RequestError):
+    status = HTTPStatus.FORBIDDEN
+    code = "forbidden"
 
 
 class Unsupported(RequestError):

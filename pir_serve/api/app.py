@@ -12,13 +12,14 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response as HttpResponse
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 
 from pir_serve.api import sessions
 from pir_serve.api.chat import chat_completions
 from pir_serve.api.gateway import Gateway, error_reply, json_reply, request_id
 from pir_serve.api.responses import http as responses
 from pir_serve.api.responses.jobs import Jobs
+from pir_serve.api.responses.socket import connect
 from pir_serve.errors import PirError, StoreError
 from pir_serve.policy import NO_ASK_SUFFIX
 
@@ -38,6 +39,7 @@ def create_app(gateway: Gateway, *, manage: bool = True) -> Starlette:
         routes=[
             Route("/v1/chat/completions", chat_completions, methods=["POST"]),
             Route("/v1/responses", responses.create, methods=["POST"]),
+            WebSocketRoute("/v1/responses", connect),
             Route("/v1/responses/{response_id}", responses.retrieve, methods=["GET"]),
             Route("/v1/responses/{response_id}", responses.delete, methods=["DELETE"]),
             Route("/v1/responses/{response_id}/cancel", responses.cancel, methods=["POST"]),

@@ -34,6 +34,8 @@ class Generation:
         self.turn = turn
         self.request = request
         self.outcome: Outcome | None = None
+        self.ended: list[tuple[str, Past]] = []
+        """Responses that have ended, in order, with their ids."""
         self.is_logged = bool(request.body.background)
         """Whether each event goes into the store's log: then the record's last put is the caller's."""
         self._input = request.items
@@ -177,6 +179,7 @@ class Generation:
             except StoreError as error:
                 logger.error("%s: the response could not be stored: %s", self.turn.params.request_id, error)
                 self.body["store"] = False
+        self.ended.append((self.id, self.past))
         return self._event(f"response.{status.value}", self.body)
 
     def _conclude_body(self, status: ResponseStatus) -> None:
