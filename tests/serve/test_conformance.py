@@ -24,6 +24,7 @@ from tests.serve.conftest import Desk
 
 Serve = Callable[[Desk], AbstractContextManager[Desk]]
 PROBLEM = Problem("Nora buys 6 pens. How much does she pay?", "4 dollars")
+pytestmark = pytest.mark.timeout(300)  # whole suites, on machines that do other things as well
 NUMBERS = [check.number for check in CHECKS]
 PAGE = Path(__file__).parents[2] / "docs" / "conformance.md"
 ROOT = Path(__file__).parents[2]
@@ -115,7 +116,7 @@ def test_every_check_has_a_gateway_that_fails_it() -> None:
 
 def pir(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pir_serve.cli", "conformance", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=280, check=False)
 
 
 def test_the_command_tells_in_a_table_in_json_and_by_its_exit_code(
