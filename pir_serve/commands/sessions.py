@@ -100,7 +100,7 @@ def show(gateway: Remote, name: str, as_json: bool, ids: bool) -> None:
     if as_json:
         _print_json(session)
         return
-    Console(highlight=False, soft_wrap=True).print(session_tree(session))
+    Console(highlight=False).print(session_tree(session))  # wrapped within its branches
     if session["has_more"]:
         click.echo(f"{session['num_nodes']} nodes in all; these are the newest", err=True)
 

@@ -208,7 +208,7 @@ async def test_long_sessions_come_in_pages_and_as_deep_trees(make_desk: MakeDesk
         node = await keep(desk, 0, PROBLEM, params=params)
         for n in range(1, 120):
             node = await keep(desk, n, "5", parent=node, params=params)
-        first = (await client.get(f"{URL}/s_pens")).json()
+        first = (await client.get(f"{URL}/s_pens", params={"limit": 100})).json()
         second = (await client.get(f"{URL}/s_pens", params={"cursor": first["next_cursor"]})).json()
         (deep,) = first["branches"]
         assert deep["id"] == "pir_20" and deep["parent"] == "pir_19"
