@@ -27,7 +27,10 @@ def test_policy_is_read_in_all_its_spellings(written: object, max_asks: int | No
 
 @pytest.mark.parametrize(
     "written",
-    ["", "sometimes", "max=-1", "max=٣", "max=99999999", -1, True, 1.5, [], {}, {"min": 1}, {"max": "x"}, None],
+    [
+        *("", "sometimes", "max=-1", "max=٣", "max=99999999", -1, 10_000, True, 1.5, [], {}, None),
+        *({"min": 1}, {"max": "x"}, {"max": 1, "min": 1}),
+    ],
 )
 def test_an_unreadable_policy_names_its_field_and_the_forms(written: object) -> None:
     with pytest.raises(RequestError, match="never") as caught:
@@ -68,9 +71,17 @@ def test_a_wrong_policy_is_an_error_even_where_it_would_not_decide() -> None:
         choose(AskPolicy(), body="whatever", alias_never=True)
 
 
+def test_an_error_names_where_the_policy_came_from_and_repeats_little_of_it() -> None:
+    with pytest.raises(RequestError) as caught:
+        choose(AskPolicy(), header="never ever " * 1000)
+    assert caught.value.param == "X-PIR-Ask"
+    assert len(caught.value.message) < 200
+
+
 def test_housekeeping_needs_both_marks() -> None:
     task = "### Task:\nGenerate a concise title.\n<chat_history>\nUSER: hi\n</chat_history>"
     rag = "### Task:\nRespond to the user query using the provided context.\n<context>...</context>\nHow many pens?"
     assert is_housekeeping(task)
+    assert is_housekeeping(f"\n  {task}")
     assert not is_housekeeping(rag)
     assert not is_housekeeping("What is a <chat_history> tag?")

@@ -182,9 +182,12 @@ def test_a_folder_in_the_secrets_place_is_refused(tmp_path: Path) -> None:
         load_or_create_secret(tmp_path)
 
 
-def test_a_secret_that_others_can_read_is_used_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("mode", [0o644, 0o640, 0o604])
+def test_a_secret_that_others_can_read_is_used_with_a_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, mode: int
+) -> None:
     path = tmp_path / "secret"
     path.write_text(os.urandom(32).hex())
-    path.chmod(0o644)
+    path.chmod(mode)
     load_or_create_secret(path)
     assert "chmod 600" in caplog.text

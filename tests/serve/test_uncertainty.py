@@ -48,6 +48,8 @@ def texts(text: str) -> list[str]:
         ("a<b\nc</d\n", ["a<b\n", "c</d\n"]),
         ("half a tag </thi", ["half a tag </thi"]),
         (LONG + "end. Next one. And on.\nlast", [LONG + "end. ", "Next one. And on.\n", "last"]),
+        ("a" * (MAX_STEP_CHARS - 2) + ". b", ["a" * (MAX_STEP_CHARS - 2) + ". b"]),
+        ("a" * (MAX_STEP_CHARS - 1) + ". b", ["a" * (MAX_STEP_CHARS - 1) + ". ", "b"]),
         (LONG + "costs 3.5 a.b end", [LONG + "costs 3.5 a.b end"]),
         (LONG + 'he said "yes." So', [LONG + 'he said "yes." ', "So"]),
         (LONG + "完。」后面。", [LONG + "完。」", "后面。"]),
@@ -126,6 +128,15 @@ def test_scoring_chunks_of_many_tokens_equals_scoring_the_whole(
         # The engine's own text may lag behind the ids; with a decoder it is not needed.
         steps += scorer.feed("", range(a, b), [p for _, p in tokens[a:b]])
     assert steps + scorer.finish() == steps_from_logprobs(*_scored(tokens))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7])
+def test_a_tag_in_pieces_is_a_tag_all_the_same(size: int) -> None:
+    text = "a\n<asking>which?</asking>\n<response>b</response>\nc < d </think>e\nf"
+    scorer = StepScorer()
+    pieces = [text[k : k + size] for k in range(0, len(text), size)]
+    steps = [step for piece in pieces for step in scorer.feed(piece, (0,), (-1.0,))] + scorer.finish()
+    assert [(s.start, s.end) for s in steps] == split_steps(text)
 
 
 def test_a_step_is_told_as_soon_as_the_next_begins() -> None:

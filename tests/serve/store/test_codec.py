@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import struct
 from array import array
 
 import pytest
@@ -57,6 +58,23 @@ def test_damaged_bytes_are_a_codec_error_or_harmless_never_a_crash(t: Trajectory
         except codec.CodecError:
             continue
         assert loaded == t or damaged != data
+
+
+def test_what_is_left_over_is_damage() -> None:
+    data = codec.dump(make_trajectory())
+    with pytest.raises(codec.CodecError):
+        codec.load(data + b"\0")
+
+
+def test_parts_of_two_rows_make_no_third() -> None:
+    head = struct.Struct("<2sBcIII")
+    row, other = (codec.dump(make_trajectory().append(Segment(Author.MODEL, "", ids))) for ids in [(), (1, 2)])
+    *kind, text_size, ids_size, logprobs_size = head.unpack_from(row)
+    other_size = head.unpack_from(other)[3]
+    text = other[head.size : head.size + other_size]
+    mixed = head.pack(*kind, other_size, ids_size, logprobs_size) + text + row[head.size + text_size :]
+    with pytest.raises(codec.CodecError, match="add up"):
+        codec.load(mixed)
 
 
 def test_a_format_of_the_future_is_refused_by_number() -> None:
