@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import aclosing
+from dataclasses import replace
 
 from pir_serve.api.auth import LOCAL_TENANT
 from pir_serve.loop import Ended, run
@@ -11,7 +12,8 @@ from pir_serve.params import RunParams
 from pir_serve.policy import AskPolicy, Gate
 from pir_serve.prompt import Message
 from pir_serve.store.base import Node
-from pir_serve.trajectory import Author, Trajectory
+from pir_serve.trajectory import Author, Status, Trajectory
+from tests.serve.brains import PROBLEM
 from tests.serve.conftest import Desk
 
 BEGAN = int(time.time()) - 5000
@@ -53,6 +55,21 @@ async def keep(
         created=float(BEGAN + n),
         expires=float(BEGAN + n + 86_400),
     )
+    await desk.gateway.store.put(node)
+    return node
+
+
+async def keep_volunteered(desk: Desk, n: int) -> Node:
+    """A node whose user said unasked what the model was missing, at the end of its first line of reasoning."""
+    node = await keep(desk, n, PROBLEM)
+    await desk.gateway.store.delete(node.tenant, node.sid)
+    codec = desk.gateway.models["scripted"].codec
+    begun = Trajectory("s_pens", "scripted", node.trajectory.prompt_segments)
+    told = begun.append(codec.encode_model("\nI lack the price.\n")).volunteer(
+        "It is 4.", codec.encode_response("It is 4.")
+    )
+    ended = told.append(codec.encode_model("\nSo.\n</think>\nTwenty-four.")).end(Status.COMPLETED)
+    node = replace(node, trajectory=ended)
     await desk.gateway.store.put(node)
     return node
 

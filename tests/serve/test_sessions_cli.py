@@ -22,7 +22,7 @@ from pir_serve.policy import AskPolicy
 from tests.fakes import Line
 from tests.serve.brains import PROBLEM, QUESTION, curious, twice_curious
 from tests.serve.conftest import Desk, in_process
-from tests.serve.session_samples import GATED, keep
+from tests.serve.session_samples import GATED, keep, keep_volunteered
 
 MakeDesk = Callable[..., Desk]
 Serve = Callable[[Desk], AbstractContextManager[Desk]]
@@ -161,6 +161,19 @@ def test_what_the_gateway_and_the_gate_did_is_told(make_desk: MakeDesk, on_port:
         assert said[4:] == ["= Ten."]
         whole = [line.lstrip("│├└─ ") for line in lines(pir(desk, "show", "pir_2"))]
         assert [line for line in whole if line[:1] in ("?", ">", "=")] == [line for line in told if line[:1] in "?>="]
+
+
+def test_what_the_user_said_unasked_is_told(make_desk: MakeDesk, on_port: Serve) -> None:
+    desk = make_desk(curious)
+
+    async def fill() -> None:
+        async with in_process(desk):
+            await keep_volunteered(desk, 1)
+
+    asyncio.run(fill())
+    with on_port(desk):
+        told = [line.lstrip("│├└─ ") for line in lines(pir(desk, "show", "s_pens"))]
+        assert told[-4:] == ["I lack the price.", "+ It is 4. (unasked)", "So.", "= Twenty-four."]
 
 
 def test_hidden_reasoning_stays_hidden(make_desk: MakeDesk, on_port: Serve, tmp_path: Path) -> None:

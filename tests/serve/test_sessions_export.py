@@ -14,7 +14,7 @@ from pir_serve.params import RunParams
 from pir_serve.policy import AskPolicy
 from tests.serve.brains import PROBLEM, QUESTION, curious, sure, twice_curious
 from tests.serve.conftest import Desk, in_process
-from tests.serve.session_samples import BEGAN, GATED, keep
+from tests.serve.session_samples import BEGAN, GATED, keep, keep_volunteered
 
 MakeDesk = Callable[..., Desk]
 URL = "/v1/pir/sessions/export"
@@ -148,6 +148,19 @@ async def test_what_neither_the_model_nor_a_user_wrote_is_the_templates(make_des
         assert [(e["by"], e["reason"]) for e in never["exchanges"]] == [("template", "never")]
         assert [p["author"] for p in never["parts"]] == ["template", "model", "template", "model"]
         assert "<response>Guess.</response>" in never["parts"][2]["text"]
+
+
+async def test_what_the_user_said_unasked_is_marked(make_desk: MakeDesk) -> None:
+    desk = make_desk(curious)
+    async with in_process(desk) as client:
+        node = await keep_volunteered(desk, 1)
+        (row,) = await rows(client)
+        (said,) = row["volunteered"]
+        assert said["text"] == "It is 4." and "It is 4." in row["parts"][said["part"]]["text"]
+        assert [part["author"] for part in row["parts"]] == ["template", "model", "user", "model"]
+        assert [i for part in row["parts"] for i in part["token_ids"]] == node.trajectory.token_ids
+        (shown,) = (await client.get("/v1/pir/sessions/pir_1")).json()["branches"]
+        assert shown["volunteered"] == ["It is 4."] and shown["exchanges"] == []
 
 
 async def test_rows_of_a_model_that_is_not_served_any_more_are_exported_too(make_desk: MakeDesk) -> None:

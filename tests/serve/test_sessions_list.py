@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -30,6 +31,25 @@ async def test_a_chat_that_was_asked_is_listed_with_its_question(make_desk: Make
         (session,) = (await client.get(URL)).json()["data"]
         assert (session["title"], session["status"], session["question"]) == (PROBLEM, "awaiting_user", QUESTION)
         assert (session["newest"], session["expires_at"]) == (asked["session"], asked["expires_at"])
+
+
+async def test_a_chat_that_was_answered_is_listed_as_finished_with_both_answers(make_desk: MakeDesk) -> None:
+    desk = make_desk(curious)
+    async with in_process(desk) as client:
+        messages = [{"role": "user", "content": PROBLEM}, {"role": "assistant", "content": QUESTION}]
+        chat = "/v1/chat/completions"
+        await client.post(chat, json={"model": "scripted", "messages": messages[:1]})
+        for said in ("4", "5"):
+            answered = [*messages, {"role": "user", "content": said}]
+            await client.post(chat, json={"model": "scripted", "messages": answered})
+        for _ in range(500):  # finished ones are put away once the reply has left
+            (session,) = (await client.get(URL)).json()["data"]
+            if session["num_nodes"] == 3:
+                break
+            await asyncio.sleep(0.01)
+        assert (session["status"], session["num_nodes"], session["num_waiting"]) == ("completed", 3, 1)
+        (root,) = (await client.get(f"{URL}/{session['id']}")).json()["branches"]
+        assert {child["answer"] for child in root["children"]} == {"Six pens at 4 each.", "Six pens at 5 each."}
 
 
 async def test_each_session_says_how_it_stands(make_desk: MakeDesk) -> None:
