@@ -29,11 +29,11 @@ from pir_serve.prompting.contract import (
 from pir_serve.prompting.decoder import IncrementalDecoder, Spelling
 from pir_serve.prompting.encoder import Part, SafeEncoder, unknown_id
 from pir_serve.prompting.golden import check_golden
-from pir_serve.prompting.messages import Message, harmless, turns_of
+from pir_serve.prompting.messages import Message, ToolCall, harmless, turns_of
 from pir_serve.prompting.template import ChatTemplate, read_template
 from pir_serve.trajectory import Author, Segment
 
-__all__ = ["IncrementalDecoder", "Message", "PromptCodec", "Regime", "check_golden"]
+__all__ = ["IncrementalDecoder", "Message", "PromptCodec", "Regime", "ToolCall", "check_golden"]
 
 Regime = Literal["atomic", "plain", "special"]
 """How a tokenizer knows the tags: an added token each, ordinary text, or an added token flagged as special."""
@@ -112,17 +112,18 @@ class PromptCodec:
             check_golden(codec, directory / contract.golden)
         return codec
 
-    def encode_prompt(self, messages: Sequence[Message]) -> tuple[Segment, ...]:
+    def encode_prompt(self, messages: Sequence[Message], tools: Sequence[str] = ()) -> tuple[Segment, ...]:
         """The prompt of a turn, up to and including `<think>` and its newline, as segments of template and user.
 
         Equals what transformers' `apply_chat_template` gives for ordinary text, but for the opening of the think block
         where the template has none. A token over both the template's and a user's text counts as the user's; white
-        space at the edges of a message counts as the template's.
+        space at the edges of a message counts as the template's. `tools`: definitions as JSON, where
+        `template.knows_tools`.
 
         Raises:
             RequestError: roles that are unknown or that the template refuses; no user message, or not at the end.
         """
-        parts = self.template.render(turns_of(messages, self.preset))
+        parts = self.template.render(turns_of(messages, self.preset), [harmless(tool) for tool in tools])
         tail = parts[-1].text if parts[-1].trusted else ""
         if tail.rfind(TAGS.think_open) <= tail.rfind(TAGS.think_close):
             parts.append(Part(Author.TEMPLATE, f"{TAGS.think_open}\n", trusted=True))

@@ -22,10 +22,11 @@ from pir_serve.api.merge import merged
 from pir_serve.api.outcome import Outcome, conclude, keep
 from pir_serve.api.pump import ClientGone, Pump
 from pir_serve.api.sse import DONE, KEEPALIVE, STOPPING, end_stream, start_stream, write
-from pir_serve.api.turn import Turn, prepare
+from pir_serve.api.tool_calls import FunctionCall
+from pir_serve.api.turn import Turn, TurnEvent, prepare
 from pir_serve.errors import PirError
 from pir_serve.leg import leg_seed
-from pir_serve.loop import AnswerDelta, Ended, LoopEvent, ReasoningDelta, RunUsage, StepScored
+from pir_serve.loop import AnswerDelta, Ended, ReasoningDelta, RunUsage, StepScored
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ class _Choice:
         self.steps: list[StepScored] | None = [] if turn.params.uncertainty else None
         self.reasoning: list[str] = []
         self.answer: list[str] = []
+        self.calls: list[FunctionCall] = []
         self.outcome: Outcome | None = None
 
 
@@ -62,7 +64,7 @@ class _Reply:
         self.began = time.perf_counter()
         self.choices = [_Choice(turn, k) for k in range(chat.n)]
 
-    def events(self) -> AsyncGenerator[tuple[int, LoopEvent], None]:
+    def events(self) -> AsyncGenerator[tuple[int, TurnEvent], None]:
         return merged([choice.turn.events() for choice in self.choices])
 
     def headers_out(self) -> dict[str, str]:
@@ -102,7 +104,7 @@ class _WholeReply(_Reply):
         await response(scope, receive, send)
         self.keep()
 
-    async def _collect(self, pump: Pump[tuple[int, LoopEvent]]) -> HttpResponse:
+    async def _collect(self, pump: Pump[tuple[int, TurnEvent]]) -> HttpResponse:
         while (events := await pump.take()) is not None:
             for index, event in events:
                 choice = self.choices[index]
@@ -113,6 +115,8 @@ class _WholeReply(_Reply):
                 elif isinstance(event, StepScored):
                     assert choice.steps is not None
                     choice.steps.append(event)
+                elif isinstance(event, FunctionCall):
+                    choice.calls.append(event)
                 else:
                     await self.conclude(choice, event)
         settings = self.gateway.settings
@@ -123,7 +127,8 @@ class _WholeReply(_Reply):
             shown: dict[str, str] = {}
             if settings.show_reasoning == "full":
                 shown[settings.reasoning_field] = "".join(choice.reasoning)
-            said.append((reply.message(outcome, "".join(choice.answer), shown), reply.finish_reason(outcome)))
+            message = reply.message(outcome, "".join(choice.answer), choice.calls, shown)
+            said.append((message, reply.finish_reason(outcome, choice.calls)))
             if outcome.suspended:
                 headers |= {"x-pir-status": "awaiting_user", "x-pir-session": outcome.suspended.sid}
         body = reply.completion(self.reply_id, self.created, self.turn.model, choices=said, usage=self.usage())
@@ -177,7 +182,7 @@ class _StreamedReply(_Reply):
             return
         self.keep()
 
-    async def _chunks(self, events: list[tuple[int, LoopEvent]]) -> bytes:
+    async def _chunks(self, events: list[tuple[int, TurnEvent]]) -> bytes:
         """One burst as server-sent events; neighbouring deltas of one kind become one chunk."""
         out: list[bytes] = []
         show_reasoning = self.gateway.settings.show_reasoning == "full"
@@ -197,6 +202,11 @@ class _StreamedReply(_Reply):
                 steps = self.choices[index].steps
                 assert steps is not None
                 steps += [e for _, e in events[at:end] if isinstance(e, StepScored)]
+            elif isinstance(event, FunctionCall):
+                end = at + 1
+                calls = self.choices[index].calls
+                out.append(self.writers[index].call(len(calls), event))
+                calls.append(event)
             else:
                 out += await self._last_chunks(index, event)
             at = end
@@ -204,9 +214,10 @@ class _StreamedReply(_Reply):
 
     async def _last_chunks(self, index: int, ended: Ended) -> list[bytes]:
         writer = self.writers[index]
-        outcome = await self.conclude(self.choices[index], ended)
+        choice = self.choices[index]
+        outcome = await self.conclude(choice, ended)
         out = [writer.question(outcome.suspended)] if outcome.suspended else []
-        out += [writer.delta(reply.extra_fields(outcome)), writer.finish(reply.finish_reason(outcome))]
+        out += [writer.delta(reply.extra_fields(outcome)), writer.finish(reply.finish_reason(outcome, choice.calls))]
         if self.is_over:
             if self.chat.include_usage:
                 out.append(writer.usage(self.usage()))
@@ -242,5 +253,5 @@ def _summed(usages: list[RunUsage]) -> RunUsage:
     )
 
 
-def _joined(events: list[tuple[int, LoopEvent]]) -> str:
+def _joined(events: list[tuple[int, TurnEvent]]) -> str:
     return "".join(e.text for _, e in events if isinstance(e, ReasoningDelta | AnswerDelta))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pir_serve.ask_tools import DEFAULT_NAMES, AskTool, question_of, unwrap
-from pir_serve.prompt import Message
+from pir_serve.prompt import Message, ToolCall
 from pir_serve.resume import CALL_PREFIX
 
 NO_ANSWER = "(no answer)"
@@ -52,25 +52,26 @@ class Conversation:
     """The call of ours that the last messages answer."""
     declined: str = ""
     """Why they do not answer it after all (`ask_tools.Declined`); "" if they do."""
-    said: tuple[Said, ...] = field(default=(), repr=False)
-    """As it came, for models that know tool calls."""
+    tool_messages: tuple[Message, ...] = field(default=(), repr=False)
+    """The same for a model whose template knows tools: with ordinary calls, and what they brought."""
 
     @property
     def pairs(self) -> list[tuple[str, str]]:
         """(role, text), for hashing."""
         return [(m.role, m.content) for m in self.messages]
 
-    @property
-    def prompt_messages(self) -> list[Message]:
+    def prompt_messages(self, *, with_tools: bool = False) -> list[Message]:
         """One system message first, then turns, neighbours of one role joined: the shape that every chat template
         takes."""
-        system = "\n\n".join(m.content for m in self.messages if m.role == "system" and m.content)
+        messages = self.tool_messages if with_tools else self.messages
+        system = "\n\n".join(m.content for m in messages if m.role == "system" and m.content)
         out = [Message("system", system)] if system else []
-        for message in self.messages:
+        for message in messages:
             if message.role == "system":
                 continue
-            if out and out[-1].role == message.role:
-                out[-1] = Message(message.role, f"{out[-1].content}\n\n{message.content}")
+            if out and out[-1].role == message.role != "tool":
+                text = "\n\n".join(filter(None, (out[-1].content, message.content)))
+                out[-1] = Message(message.role, text, (*out[-1].calls, *message.calls))
             else:
                 out.append(message)
         return out
@@ -81,7 +82,7 @@ def read_conversation(said: Sequence[Said], tool: AskTool | None = None) -> Conv
     reader = _Reader(said, DEFAULT_NAMES | ({tool.name} if tool else set()))
     for k, one in enumerate(said):
         reader.read(k, one)
-    return Conversation(tuple(reader.messages), reader.tool_call_id, reader.declined, tuple(said))
+    return Conversation(tuple(reader.messages), reader.tool_call_id, reader.declined, tuple(reader.tool_messages))
 
 
 class _Reader:
@@ -89,6 +90,7 @@ class _Reader:
         self.said = said
         self.ask_names = ask_names
         self.messages: list[Message] = []
+        self.tool_messages: list[Message] = []
         self.tool_call_id: str | None = None
         self.declined = ""
         self._calls: dict[str, Call] = {}
@@ -99,7 +101,7 @@ class _Reader:
         elif one.role == "tool":
             self._tool(k, one)
         else:
-            self.messages.append(Message(one.role, one.text))
+            self._add(Message(one.role, one.text))
             if one.role == "user":
                 self.declined = ""
 
@@ -108,8 +110,11 @@ class _Reader:
         asks = [call for call in one.calls if self._asks(call)]
         texts = [one.text, *(question_of(call.arguments) or "" for call in asks)]
         text = "\n\n".join(filter(None, texts))
-        if text or not one.calls:
-            self.messages.append(Message("assistant", text))
+        others = [call for call in one.calls if call not in asks]
+        # Even a message of calls only parts what was said before it from what is said after it.
+        plain = text or f"(called {', '.join(call.name for call in others)})" if others else text
+        calls = tuple(ToolCall(call.name, call.arguments) for call in others)
+        self._add(Message("assistant", plain), Message("assistant", text, calls))
         self.declined = ""
         self.tool_call_id = next((call.id for call in asks if call.id.startswith(CALL_PREFIX)), None)
 
@@ -117,18 +122,22 @@ class _Reader:
         call = self._calls.get(one.call_id)
         if not (one.call_id.startswith(CALL_PREFIX) or (call is not None and self._asks(call))):
             name = call.name if call else "the tool"
-            self.messages.append(Message("user", f"Result of {name}:\n{one.text}"))
+            self._add(Message("user", f"Result of {name}:\n{one.text}"), Message("tool", one.text))
             return
         if one.call_id.startswith(CALL_PREFIX):
             self.tool_call_id = one.call_id
         question = (question_of(call.arguments) or "") if call else ""
         answer = unwrap(one.output, question)
         if answer.text is not None:
-            self.messages.append(Message("user", answer.text))
+            self._add(Message("user", answer.text))
             self.declined = ""
         elif not (k + 1 < len(self.said) and self.said[k + 1].role == "user"):  # who writes on, answers
-            self.messages.append(Message("user", NO_ANSWER))
+            self._add(Message("user", NO_ANSWER))
             self.declined = answer.declined or "empty"
+
+    def _add(self, message: Message, with_tools: Message | None = None) -> None:
+        self.messages.append(message)
+        self.tool_messages.append(with_tools or message)
 
     def _asks(self, call: Call) -> bool:
         return call.id.startswith(CALL_PREFIX) or call.name in self.ask_names

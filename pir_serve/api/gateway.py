@@ -8,6 +8,7 @@ import logging
 import re
 import secrets
 import time
+from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -35,6 +36,8 @@ logger = logging.getLogger(__name__)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
 _EXPIRE_EVERY_S = 60.0
+_PAUSE_S = 0.05
+"""Before what is done after a reply: the client's next request, which often follows at once, goes first."""
 _MAX_LATER = 256
 """Of what may wait to be done after a reply; beyond it the store is too slow, and replies go first."""
 _LATER_S = 5.0
@@ -85,7 +88,7 @@ class Gateway:
     """Handed to every handler; holds no state of any conversation.
 
     Raises:
-        ConfigError: the secret is too short, or the question screen's file is wrong.
+        ConfigError: the secret is too short, the question screen's file is wrong, or tools cannot be passed.
     """
 
     def __init__(self, settings: Settings, models: Sequence[ServedModel], store: Store, secret: bytes) -> None:
@@ -95,21 +98,37 @@ class Gateway:
         self.keys = Keys(secret)
         self.sealer = Sealer([secret])
         self.auth = Authenticator(settings.api_key)
+        for model in models:
+            if settings.tools == "pass" and not model.codec.template.knows_tools:
+                raise ConfigError(
+                    f"tools is pass, but the chat template of {model.name} shows no tools, or has the model write its "
+                    "calls in a way that is not known here (known: JSON in <tool_call>, as Hermes and Qwen models "
+                    "write). Set PIR_TOOLS to ask_only, or give a tokenizer folder with such a template"
+                )
         self.default_policy = AskPolicy.parse(settings.ask)
         self.screening = load_screening(settings.screen)
         self.gate = None if settings.gate_nats is None else Gate(settings.gate_nats, settings.gate_max)
-        self._later: set[asyncio.Task[None]] = set()
+        self._later: deque[Coroutine[Any, Any, None]] = deque()
+        self._working_off: asyncio.Task[None] | None = None
         self._spawned: set[asyncio.Task[None]] = set()
 
     def later(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do `work` beside what goes on, now that the reply has left; left undone where too much waits."""
+        """Do `work` some time after the reply has left; left undone where too much waits.
+
+        One thing after the other, so that a question that must be stored at once has little before it.
+        """
         if len(self._later) >= _MAX_LATER:
             work.close()
             logger.warning("the store is slow: what is done after a reply was left out")
             return
-        task = asyncio.create_task(work)
-        self._later.add(task)
-        task.add_done_callback(self._later.discard)
+        self._later.append(work)
+        if self._working_off is None or self._working_off.done():
+            self._working_off = asyncio.create_task(self._work_off())
+
+    async def _work_off(self) -> None:
+        await asyncio.sleep(_PAUSE_S)
+        while self._later:
+            await self._later.popleft()
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """A task that may outlive its request; cancelled when the gateway stops, before the store is closed."""
@@ -117,6 +136,10 @@ class Gateway:
         self._spawned.add(task)
         task.add_done_callback(self._spawned.discard)
         return task
+
+    def passes_tools(self, served: ServedModel) -> bool:
+        """Whether the model is shown a request's ordinary tools."""
+        return self.settings.tools in ("auto", "pass") and served.codec.template.knows_tools
 
     def served(self, name: str) -> tuple[ServedModel, bool]:
         """The model of a public name, and whether the name says that it must not ask.
@@ -159,8 +182,11 @@ class Gateway:
         for task in self._spawned:
             task.cancel()
         await asyncio.gather(*self._spawned, return_exceptions=True)
-        if self._later:
-            await asyncio.wait(self._later, timeout=_LATER_S)
+        if self._working_off is not None:
+            await asyncio.wait([self._working_off], timeout=_LATER_S)
+        for work in self._later:
+            work.close()
+        self._later.clear()
 
     async def _expire_for_ever(self) -> None:
         while True:

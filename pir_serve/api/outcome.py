@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pir_serve.api.gateway import Gateway
+from pir_serve.api.tool_calls import FunctionCall
 from pir_serve.api.turn import Turn
 from pir_serve.errors import StoreError
 from pir_serve.loop import Ended, RunUsage, StepScored
@@ -19,16 +20,6 @@ from pir_serve.store.state import seal_suspension
 from pir_serve.trajectory import Author, Status, Trajectory
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class AskCall:
-    """A question as a call of the client's question tool."""
-
-    id: str
-    """At most 40 characters; the suspension's id is in it."""
-    name: str
-    arguments: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +33,8 @@ class Suspended:
     large)."""
     stored: bool
     """False when the store was out of order: the reply will be answered from the visible text."""
-    call: AskCall | None
-    """None: the question is the content."""
+    call: FunctionCall | None
+    """Of the client's question tool, with the suspension's id in its own; None: the question is the content."""
 
     @property
     def sid(self) -> str:
@@ -137,11 +128,11 @@ async def _suspend(gateway: Gateway, turn: Turn, trajectory: Trajectory) -> Susp
     return Suspended(question, suspension, sealed, stored, _ask_call(turn, suspension.sid, question))
 
 
-def _ask_call(turn: Turn, sid: str, question: str) -> AskCall | None:
+def _ask_call(turn: Turn, sid: str, question: str) -> FunctionCall | None:
     if turn.ask_tool is None:
         return None
     arguments = turn.ask_tool.arguments(question)
-    return None if arguments is None else AskCall(f"call_{sid}", turn.ask_tool.name, arguments)
+    return None if arguments is None else FunctionCall(f"call_{sid}", turn.ask_tool.name, arguments)
 
 
 def _node(gateway: Gateway, turn: Turn, trajectory: Trajectory, keys: SuspensionKeys, ttl_s: float) -> Node:

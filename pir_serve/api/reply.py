@@ -7,7 +7,8 @@ from typing import Any
 
 import orjson
 
-from pir_serve.api.outcome import AskCall, Outcome, Suspended
+from pir_serve.api.outcome import Outcome, Suspended
+from pir_serve.api.tool_calls import FunctionCall
 from pir_serve.loop import RunUsage
 
 
@@ -37,23 +38,27 @@ def extra_fields(outcome: Outcome) -> dict[str, Any]:
     return fields
 
 
-def tool_call(call: AskCall) -> dict[str, Any]:
+def tool_call(call: FunctionCall) -> dict[str, Any]:
     return {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
 
 
-def finish_reason(outcome: Outcome) -> str:
-    if outcome.suspended and outcome.suspended.call:
+def finish_reason(outcome: Outcome, calls: Sequence[FunctionCall]) -> str:
+    """`calls` of ordinary tools."""
+    if (outcome.suspended and outcome.suspended.call) or (calls and not outcome.is_cut):
         return "tool_calls"
     return "length" if outcome.is_cut else "stop"
 
 
-def message(outcome: Outcome, answer: str, reasoning: Mapping[str, str]) -> dict[str, Any]:
+def message(
+    outcome: Outcome, answer: str, calls: Sequence[FunctionCall], reasoning: Mapping[str, str]
+) -> dict[str, Any]:
     """`reasoning` is the field with the text, or empty where it is not shown."""
-    out: dict[str, Any] = {"role": "assistant", "content": answer, "refusal": None}
     if outcome.suspended:
-        call = outcome.suspended.call
-        out["content"] = None if call else outcome.suspended.question
-        out |= {"tool_calls": [tool_call(call)]} if call else {}
+        calls = [outcome.suspended.call] if outcome.suspended.call else []
+        answer = "" if calls else outcome.suspended.question
+    out: dict[str, Any] = {"role": "assistant", "content": answer or (None if calls else ""), "refusal": None}
+    if calls:
+        out["tool_calls"] = [tool_call(call) for call in calls]
     return {**out, **reasoning, **extra_fields(outcome)}
 
 
@@ -103,10 +108,12 @@ class ChunkWriter:
         """Whole, before the chunk that says that it is a question: as text, or as a call and its arguments."""
         if suspended.call is None:
             return self.content(suspended.question)
-        call = tool_call(suspended.call)
-        opened = {**call, "function": {**call["function"], "arguments": ""}}
-        return self.delta({"tool_calls": [{"index": 0, **opened}]}) + self.delta(
-            {"tool_calls": [{"index": 0, "function": {"arguments": suspended.call.arguments}}]}
+        return self.call(0, suspended.call)
+
+    def call(self, index: int, call: FunctionCall) -> bytes:
+        opened = tool_call(FunctionCall(call.id, call.name, ""))
+        return self.delta({"tool_calls": [{"index": index, **opened}]}) + self.delta(
+            {"tool_calls": [{"index": index, "function": {"arguments": call.arguments}}]}
         )
 
     def delta(self, delta: dict[str, Any]) -> bytes:

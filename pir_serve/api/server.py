@@ -46,6 +46,7 @@ async def _serve(gateway: Gateway, listener: socket.socket, on_started: Callable
             log_config=None,
             access_log=False,
             server_header=False,
+            ws_max_size=gateway.settings.max_body_bytes,
             proxy_headers=False,  # nothing here depends on the client's address
             timeout_graceful_shutdown=max(1, round(gateway.settings.shutdown_s)),
         )

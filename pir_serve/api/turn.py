@@ -6,6 +6,7 @@ The surfaces (Chat Completions, Responses) differ in shapes only; what is decide
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import secrets
 from collections.abc import AsyncGenerator, Mapping
@@ -14,6 +15,7 @@ from typing import Any, Literal
 
 from pir_serve.api.gateway import Gateway, ServedModel
 from pir_serve.api.request import Tools, TurnRequest, sampling
+from pir_serve.api.tool_calls import FunctionCall, with_calls
 from pir_serve.ask_tools import AskTool
 from pir_serve.errors import RequestError, StoreError, SuspensionNotFound, Unsupported
 from pir_serve.loop import LoopEvent, Mailbox, RunParams, Steered, run
@@ -24,11 +26,14 @@ from pir_serve.trajectory import Author, Segment, Trajectory
 
 logger = logging.getLogger(__name__)
 
+TurnEvent = LoopEvent | FunctionCall
 How = Literal["exact", "sealed", "hash", "heuristic", "rebuilt", "new"]
 _SCOPE_HEADERS = ("x-pir-conversation", "x-openwebui-chat-id")
 """Where clients name their chat: our own header, and the one that Open WebUI sends when told to forward user info."""
 
 
+_FUNCTION = ("name", "description", "parameters")
+"""Of a tool's definition, what models were trained to read."""
 _LONG_PROMPT_CHARS = 20_000
 """About 10 ms of encoding."""
 
@@ -52,19 +57,23 @@ class Turn:
     """The client's tool that a question is to be a call of; None: it comes in the content."""
     ignored_tools: tuple[str, ...]
     """Names of tools that the model was not shown."""
+    shown_tools: tuple[str, ...] = ()
+    """Names of those that it was."""
 
     @property
     def model(self) -> str:
         """As the client wrote it."""
         return self.request.model
 
-    def events(self) -> AsyncGenerator[LoopEvent, None]:
-        return run(self.trajectory, engine=self.served.engine, codec=self.served.codec, params=self.params)
+    def events(self) -> AsyncGenerator[TurnEvent, None]:
+        events = run(self.trajectory, engine=self.served.engine, codec=self.served.codec, params=self.params)
+        return with_calls(events, self.shown_tools) if self.shown_tools else events
 
-    def steered_events(self, mailbox: Mailbox) -> AsyncGenerator[LoopEvent | Steered, None]:
+    def steered_events(self, mailbox: Mailbox) -> AsyncGenerator[TurnEvent | Steered, None]:
         """What the user says meanwhile comes by `mailbox`."""
         served = self.served
-        return run(self.trajectory, engine=served.engine, codec=served.codec, params=self.params, mailbox=mailbox)
+        events = run(self.trajectory, engine=served.engine, codec=served.codec, params=self.params, mailbox=mailbox)
+        return with_calls(events, self.shown_tools) if self.shown_tools else events
 
 
 async def prepare(
@@ -80,6 +89,7 @@ async def prepare(
     served, alias_never = gateway.served(request.model)
     _check_max_tokens(request, served)
     tools = _tools(gateway, request)
+    shown = _shown(gateway, served, tools)
     scope = request.pir.conversation or next((headers[h] for h in _SCOPE_HEADERS if headers.get(h)), "")[:256]
     found, lost = await _resumed(gateway, request, served, tenant=tenant, scope=scope, headers=headers)
     stored = found.suspension.request if found else {}
@@ -96,7 +106,8 @@ async def prepare(
         trajectory = _responded(gateway, request, served, found)
     else:
         session = f"s_{secrets.token_urlsafe(16)}"
-        trajectory = Trajectory(session, served.name, await _encoded(served, request.conversation.prompt_messages))
+        messages = request.conversation.prompt_messages(with_tools=gateway.passes_tools(served))
+        trajectory = Trajectory(session, served.name, await _encoded(served, messages, list(shown.values())))
     return Turn(
         request=request,
         served=served,
@@ -119,7 +130,8 @@ async def prepare(
         parent=found.suspension.sid if found else None,
         options=options,
         ask_tool=tools.ask,
-        ignored_tools=tuple(tools.names),
+        ignored_tools=tuple(name for name in tools.names if name not in shown),
+        shown_tools=tuple(shown),
     )
 
 
@@ -136,6 +148,20 @@ def _tools(gateway: Gateway, request: TurnRequest) -> Tools:
     return Tools(None if via == "content" else request.tools.ask, request.tools.others)
 
 
+def _shown(gateway: Gateway, served: ServedModel, tools: Tools) -> dict[str, str]:
+    """The definitions (JSON) of the tools that the model is shown, by name."""
+    if not tools.others or not gateway.passes_tools(served):
+        return {}
+    functions = [tool for tool in tools.others if isinstance(tool.get("name"), str)]
+    return {
+        tool["name"]: json.dumps(
+            {"type": "function", "function": {key: tool[key] for key in _FUNCTION if tool.get(key) is not None}},
+            ensure_ascii=False,
+        )
+        for tool in functions
+    }
+
+
 def _responded(gateway: Gateway, request: TurnRequest, served: ServedModel, found: Resumption) -> Trajectory:
     """The trajectory with the user's response, or with the server's where the user gave none."""
     said, by, reason = found.response_text, Author.USER, request.conversation.declined
@@ -145,11 +171,11 @@ def _responded(gateway: Gateway, request: TurnRequest, served: ServedModel, foun
     return found.suspension.trajectory.respond(said, segment, by=by, reason=reason)
 
 
-async def _encoded(served: ServedModel, messages: list[Message]) -> tuple[Segment, ...]:
+async def _encoded(served: ServedModel, messages: list[Message], tools: list[str]) -> tuple[Segment, ...]:
     """The prompt's segments; a long one is encoded in a thread, as it would hold up everybody else's stream."""
-    if sum(len(m.content) for m in messages) < _LONG_PROMPT_CHARS:
-        return served.codec.encode_prompt(messages)
-    return await asyncio.to_thread(served.codec.encode_prompt, messages)
+    if sum(len(m.content) for m in messages) + sum(map(len, tools)) < _LONG_PROMPT_CHARS:
+        return served.codec.encode_prompt(messages, tools)
+    return await asyncio.to_thread(served.codec.encode_prompt, messages, tools)
 
 
 async def _resumed(

@@ -14,7 +14,16 @@ from pir_serve.trajectory import Author
 
 MAX_MESSAGES = 10_000
 
-_ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
+_ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant", "tool": "tool"}
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """An ordinary tool's call in the past."""
+
+    name: str
+    arguments: str
+    """JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +31,10 @@ class Message:
     """One visible message of a conversation."""
 
     role: str
-    """system (or developer, the same), user, assistant."""
+    """system (or developer, the same), user, assistant; tool, where the template knows tools: what a call brought."""
     content: str
+    calls: tuple[ToolCall, ...] = ()
+    """Of an assistant's message, where the template knows tools."""
 
 
 def harmless(text: str) -> str:
@@ -55,7 +66,8 @@ def turns_of(messages: Sequence[Message], preset: Preset) -> list[Turn]:
             turns.append(Turn(role, (part,) if boxed else (part, Part(Author.TEMPLATE, suffix, trusted=True))))
             suffix = ""
         else:
-            turns.append(Turn(role, (part,)))
+            calls = tuple((harmless(call.name), harmless(call.arguments)) for call in message.calls)
+            turns.append(Turn(role, (part,), calls))
     return turns
 
 
@@ -66,7 +78,7 @@ def _check(messages: Sequence[Message]) -> None:
         if message.role not in _ROLES:
             known = ", ".join(_ROLES)
             raise RequestError(f"role {message.role!r}; known are {known}", param=f"messages[{k}].role")
-    if messages[-1].role != "user":
+    if messages[-1].role not in ("user", "tool"):
         raise RequestError(f"the last message is of the {messages[-1].role}; it must be the user's", param="messages")
 
 

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from pir_serve.trajectory import Author
 
 logger = logging.getLogger(__name__)
 
+_MAX_SLOTS = 30_000
 _TOKEN_NAMES = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
 
@@ -34,6 +36,15 @@ class Turn:
 
     role: str
     parts: tuple[Part, ...]
+    calls: tuple[tuple[str, str], ...] = ()
+    """Names and arguments (JSON) of the tools that it calls."""
+
+
+class _Opaque:
+    """A JSON value that a template can only print, with `tojson`: a slot stands for its text."""
+
+    def __init__(self, slot_character: str) -> None:
+        self.slot = slot_character
 
 
 class ChatTemplate:
@@ -53,16 +64,52 @@ class ChatTemplate:
         except jinja2.TemplateError as error:
             raise ConfigError(f"the model's chat template is not valid: {error}") from error
 
-    def render(self, turns: Sequence[Turn]) -> list[Part]:
+    @cached_property
+    def knows_tools(self) -> bool:
+        """Whether it shows tools, calls and what they brought, and calls are to be written as we can read them: JSON in
+        `<tool_call>`, as Hermes and Qwen models write them."""
+        if "<tool_call>" not in self.source or "tools" not in self.source:
+            return False
+        turns = [Turn("user", (Part(Author.USER, "a"),)), Turn("assistant", (Part(Author.USER, "b"),), (("c", "{}"),))]
+        turns.append(Turn("tool", (Part(Author.USER, "d"),)))
+        try:
+            parts = self.render(turns, tools=["{}"])
+        except RequestError:
+            return False
+        return [part.text for part in parts if not part.trusted] == ["{}", "a", "b", "c", "{}", "d"]
+
+    def render(self, turns: Sequence[Turn], tools: Sequence[str] = ()) -> list[Part]:
         """The prompt in parts: the template's text, trusted, and the words of each turn where they belong.
+
+        `tools`: definitions (JSON), where it knows tools.
 
         Raises:
             RequestError: the template refused the turns (roles out of order, say), or left out one of them.
         """
         fields = [_Fields(turn.parts, slot(k)) for k, turn in enumerate(turns)]
-        messages = [{"role": turn.role, "content": f.content} for turn, f in zip(turns, fields, strict=True)]
+        messages: list[dict[str, Any]] = [
+            {"role": turn.role, "content": f.content} for turn, f in zip(turns, fields, strict=True)
+        ]
+        by_slot = {f.slot: f for f in fields}
+        variables: dict[str, Any] = self._variables
+
+        def slotted(text: str) -> str:
+            if len(by_slot) >= _MAX_SLOTS:
+                raise RequestError("too many messages, tool calls and tools", param="messages")
+            field = _Fields((Part(Author.USER, text),), slot(len(by_slot)))
+            by_slot[field.slot] = field
+            return field.slot
+
+        for message, turn in zip(messages, turns, strict=True):
+            if turn.calls:
+                message["tool_calls"] = [
+                    {"type": "function", "function": {"name": slotted(name), "arguments": _Opaque(slotted(arguments))}}
+                    for name, arguments in turn.calls
+                ]
+        if tools:
+            variables = {**variables, "tools": [_Opaque(slotted(tool)) for tool in tools]}
         try:
-            text = self._template.render(messages=messages, add_generation_prompt=True, **self._variables)
+            text = self._template.render(messages=messages, add_generation_prompt=True, **variables)
         except jinja2.TemplateError as error:
             raise RequestError(f"the model's chat template refused the messages: {error}", param="messages") from error
         except (TypeError, ValueError, KeyError, AttributeError, IndexError) as error:
@@ -70,7 +117,6 @@ class ChatTemplate:
                 f"the model's chat template failed on the messages: {error}", param="messages"
             ) from error
         self._check_none_left_out(text, turns, fields)
-        by_slot = {f.slot: f for f in fields}
         parts: list[Part] = []
         at = 0
         for found in SLOTS.finditer(text):
@@ -174,4 +220,6 @@ def _raise(message: str) -> None:
 
 def _tojson(value: Any, ensure_ascii: bool = False, indent: int | None = None, sort_keys: bool = False) -> str:
     """JSON without HTML escapes, unlike Jinja's own."""
+    if isinstance(value, _Opaque):
+        return value.slot
     return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, sort_keys=sort_keys)

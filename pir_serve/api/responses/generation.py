@@ -15,9 +15,10 @@ from pir_serve.api.responses.items import Item, kept, new_id, user_message
 from pir_serve.api.responses.link import Past, visible
 from pir_serve.api.responses.objects import error_object, response_object, usage_object
 from pir_serve.api.responses.writer import Event, EventWriter
-from pir_serve.api.turn import Turn
+from pir_serve.api.tool_calls import FunctionCall
+from pir_serve.api.turn import Turn, TurnEvent
 from pir_serve.errors import PirError, StoreError
-from pir_serve.loop import AnswerDelta, Ended, LoopEvent, ReasoningDelta, Steered, StepScored
+from pir_serve.loop import AnswerDelta, Ended, ReasoningDelta, Steered, StepScored
 from pir_serve.store.responses import ResponseRecord, ResponseStatus
 from pir_serve.trajectory import Status
 
@@ -63,7 +64,7 @@ class Generation:
             events = [self._event("response.created", self.body)]
         return [*events, self._event("response.in_progress", self.body)]
 
-    async def take(self, events: Sequence[LoopEvent | Steered]) -> list[Event]:
+    async def take(self, events: Sequence[TurnEvent | Steered]) -> list[Event]:
         """One burst; neighbouring deltas of one kind become one event. After `Ended` all is stored."""
         out: list[Event] = []
         at = 0
@@ -79,6 +80,8 @@ class Generation:
             elif isinstance(event, StepScored):
                 if self._steps is not None:
                     self._steps.append(event)
+            elif isinstance(event, FunctionCall):
+                out += self._writer.call(event)
             elif isinstance(event, Steered):
                 out += await self._steered(event.text)
             else:

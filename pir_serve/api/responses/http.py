@@ -19,9 +19,8 @@ from pir_serve.api.responses.jobs import Jobs, Replay, body_of
 from pir_serve.api.responses.link import link
 from pir_serve.api.responses.writer import Event
 from pir_serve.api.sse import DONE, KEEPALIVE, STOPPING, end_stream, start_stream, write
-from pir_serve.api.turn import prepare
+from pir_serve.api.turn import TurnEvent, prepare
 from pir_serve.errors import PirError, RequestError, ResponseNotFound
-from pir_serve.loop import LoopEvent
 from pir_serve.store.responses import ResponseRecord
 
 logger = logging.getLogger(__name__)
@@ -121,7 +120,7 @@ class _Whole:
         generation = self.generation
         generation.opening()
         try:
-            async with Pump[LoopEvent](generation.turn.events(), receive) as pump:
+            async with Pump[TurnEvent](generation.turn.events(), receive) as pump:
                 while (events := await pump.take()) is not None:
                     await generation.take(events)
             response = json_reply(generation.body, headers=self._headers())
@@ -145,7 +144,7 @@ class _Streamed(_Whole):
         generation = self.generation
         keepalive_s = generation.gateway.settings.keepalive_s
         try:
-            async with Pump[LoopEvent](generation.turn.events(), receive) as pump:
+            async with Pump[TurnEvent](generation.turn.events(), receive) as pump:
                 # Until something has come, an error can still be a proper HTTP status.
                 events = await pump.take(keepalive_s)
                 await start_stream(send, self.headers)

@@ -20,8 +20,8 @@ from pir_serve.api.responses.generation import Generation
 from pir_serve.api.responses.objects import error_object
 from pir_serve.api.responses.writer import Event
 from pir_serve.api.sse import DONE, KEEPALIVE, STOPPING, end_stream, start_stream, write
+from pir_serve.api.turn import TurnEvent
 from pir_serve.errors import EngineUnavailable, PirError, StoreError
-from pir_serve.loop import LoopEvent
 from pir_serve.store.responses import ResponseRecord, ResponseStatus
 
 logger = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ class Job:
         logging_ = asyncio.create_task(self._log_for_ever())
         last: list[Event] = []
         try:
-            async with Pump[LoopEvent](generation.turn.events(), _never) as pump:
+            async with Pump[TurnEvent](generation.turn.events(), _never) as pump:
                 while (events := await pump.take()) is not None:
                     made = await generation.take(events)
                     if generation.status.is_running:

@@ -27,9 +27,9 @@ from pir_serve.api.responses.generation import Generation
 from pir_serve.api.responses.link import Past, link
 from pir_serve.api.responses.steer import Steering, failed, numbered
 from pir_serve.api.responses.writer import Event
-from pir_serve.api.turn import prepare
+from pir_serve.api.turn import TurnEvent, prepare
 from pir_serve.errors import Forbidden, PirError, RequestError, Unsupported
-from pir_serve.loop import LoopEvent, Steered
+from pir_serve.loop import Steered
 
 logger = logging.getLogger(__name__)
 
@@ -183,7 +183,7 @@ class _Connection:
         await self._send(generation.opening(), active.stream_id)
         events = generation.turn.steered_events(active.steering.mailbox)
         try:
-            async with Pump[LoopEvent | Steered](events, _never) as pump:
+            async with Pump[TurnEvent | Steered](events, _never) as pump:
                 while (burst := await pump.take()) is not None:
                     await self._forward(active, burst)
         except (WebSocketDisconnect, _PeerStuck):
@@ -197,7 +197,7 @@ class _Connection:
         left = active.steering.undelivered()
         await self._send([numbered(generation.next_number(), answer) for answer in left], active.stream_id)
 
-    async def _forward(self, active: _Active, burst: Sequence[LoopEvent | Steered]) -> None:
+    async def _forward(self, active: _Active, burst: Sequence[TurnEvent | Steered]) -> None:
         generation = active.generation
         async with active.lock:
             before = generation.id

@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from pir_serve.api.outcome import AskCall
 from pir_serve.api.responses.items import Item, new_id, output_text
 from pir_serve.api.responses.objects import call_item, message_item, reasoning_item
+from pir_serve.api.tool_calls import FunctionCall
 
 
 class Event(NamedTuple):
@@ -59,13 +59,13 @@ class EventWriter:
         self._texts.append(text)
         return [*out, self._part_event("response.output_text.delta", delta=text, logprobs=[])]
 
-    def question(self, text: str, call: AskCall | None, sealed: str | None) -> list[Event]:
+    def question(self, text: str, call: FunctionCall | None, sealed: str | None) -> list[Event]:
         """The reasoning item, which carries the sealed state, then the question."""
         out = [] if self._kind == "reasoning" else self._open("reasoning")
         out += self.close(sealed=sealed)
         if call is None:
             return [*out, *self.answer(text), *self.close()]
-        return [*out, *self._call(call)]
+        return [*out, *self.call(call)]
 
     def close(self, status: str = "completed", sealed: str | None = None) -> list[Event]:
         """End the item that is open, if one is."""
@@ -108,11 +108,13 @@ class EventWriter:
             out.append(self._part_event("response.content_part.added", part=part))
         return out
 
-    def _call(self, call: AskCall) -> list[Event]:
+    def call(self, call: FunctionCall) -> list[Event]:
+        closing = self.close()
         self._item_id = new_id("fc")
         at = {"item_id": self._item_id, "output_index": len(self.output)}
         opened = call_item(self._item_id, call.id, call.name, "", "in_progress")
         return [
+            *closing,
             self.event("response.output_item.added", output_index=len(self.output), item=opened),
             self.event("response.function_call_arguments.delta", **at, delta=call.arguments),
             self.event("response.function_call_arguments.done", **at, name=call.name, arguments=call.arguments),
