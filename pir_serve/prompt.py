@@ -123,6 +123,8 @@ class PromptCodec:
         Raises:
             RequestError: roles that are unknown or that the template refuses; no user message, or not at the end.
         """
+        if (tools or any(m.role == "tool" for m in messages)) and not self.template.knows_tools:
+            raise RequestError("role 'tool', or tools, and a chat template that knows none", param="messages")
         parts = self.template.render(turns_of(messages, self.preset), [harmless(tool) for tool in tools])
         tail = parts[-1].text if parts[-1].trusted else ""
         if tail.rfind(TAGS.think_open) <= tail.rfind(TAGS.think_close):
