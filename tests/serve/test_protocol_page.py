@@ -34,7 +34,7 @@ BLOCK = re.compile(r"^```http\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 REQUEST = re.compile(r"(GET|POST) (\S+)\n((?:[\w-]+: [^\n]*\n)*)(?:\n(.*))?", re.DOTALL)
 HEADERS_SHOWN = ("x-pir-resume", "x-pir-status", "x-pir-session", "x-should-retry")
 REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found"}
-CREATED, EXPIRES = 1_795_411_200, 1_795_497_600
+TIMES = dict.fromkeys(("created", "created_at", "completed_at"), 1_795_411_200) | {"expires_at": 1_795_497_600}
 
 
 def solver(prompt: str) -> Line:
@@ -79,13 +79,13 @@ class Names:
         if isinstance(value, list):
             return [self.normalised(v) for v in value]
         if isinstance(value, str):
-            if key == "data":
+            if key in ("data", "encrypted_content"):
                 return self.to_page(value, "SEALED")
             if value.startswith("call_pir_"):
                 return "call_" + self.to_page(value.removeprefix("call_"), "pir")
-            if key in ("id", "session") and (kind := re.match(r"(pir|chatcmpl|resp|msg|rs|fc)[_-](?!tiny)", value)):
+            if key in ("id", "session", "pir_session", "previous_response_id") and (kind := re.match(r"(pir|chatcmpl|resp|msg|rs|fc)[_-](?!tiny)", value)):
                 return self.to_page(value, kind[1])
-        return {"created": CREATED, "expires_at": EXPIRES}.get(key, value)
+        return TIMES.get(key, value)
 
 
 async def replies(page: str, folder: Path) -> list[tuple[str, str]]:
