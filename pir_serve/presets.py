@@ -1,11 +1,19 @@
 """What is known of models that ask: how their prompts are set up, and how they are best sampled.
 
-A checkpoint's own `pir.json` goes before its preset. Standard library only.
+A model is served in one of two modes. `trained`: it learnt to ask, and gets the prompt that it was trained with.
+`prompted`: it never did; a system prompt tells it how, and what it gets wrong in the markup is mended. A checkpoint's own
+`pir.json` goes before its preset. Standard library only.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
+from typing import Literal
+
+Mode = Literal["trained", "prompted"]
+ModeChoice = Literal["auto", "trained", "prompted"]
+"""`auto`: trained where `pir.json` or the preset says so, else prompted."""
 
 SYSTEM_PROMPT = """\
 Answer the user's question. Whenever you learn something new, first reason about it between <think> and </think>. If \
@@ -47,8 +55,13 @@ class Preset:
     summary: str
     template: str
     """Family of the chat template, for people; the template itself is read from the model's folder."""
+    mode: Mode = "trained"
+    also: str = ""
+    """Regular expression for the last part of other model ids that this preset is right for."""
     system_prompt: str | None = None
     """Goes before the user's own system message; None: the model was trained without one."""
+    folds_system: bool = False
+    """Whether system texts go before the first user message although the template has a place for them."""
     user_suffix: str = ""
     """Appended to the conversation's first user message, unless that asks for a box already."""
     observation_format: str = OBSERVATION_FORMAT
@@ -68,14 +81,23 @@ _PIR = "Proactive-Interactive-R1/Proactive-Interactive-R1-"
 
 GENERIC = Preset(
     name="generic",
-    summary="any reasoning model, told to ask by a system prompt",
+    summary="any other model: a system prompt tells it to ask",
     template="the model's own",
+    mode="prompted",
     system_prompt=PROMPTED_SYSTEM_PROMPT,
     max_tokens=8192,
 )
 """For models without a preset of their own. They ask less reliably than models that were trained to."""
 
-_PRESETS = (
+TRAINED = Preset(
+    name="trained",
+    summary="a model that was trained to ask, and is not known here by name",
+    template="the model's own",
+    system_prompt=SYSTEM_PROMPT,
+)
+"""The paper's settings, under what the model's `pir.json` says, if it has one."""
+
+_KNOWN = (
     Preset(
         name="pir-tiny",
         summary="the built-in model: word problems, on a CPU",
@@ -99,17 +121,38 @@ _PRESETS = (
         system_prompt=SYSTEM_PROMPT,
         user_suffix=BOXED_TRIGGER,
     ),
-    GENERIC,
+    replace(
+        GENERIC,
+        name="deepseek-ai/DeepSeek-R1-Distill-Qwen-7B",
+        summary="reasons, and was never taught to ask; its makers advise against system messages",
+        template="DeepSeek-R1-Distill",
+        also=r"DeepSeek-R1|DeepSeek-R1-Distill-(Qwen|Llama)-\d+(\.\d+)?B",
+        folds_system=True,
+    ),
 )
 
 
 def all_presets() -> tuple[Preset, ...]:
-    return _PRESETS
+    """The known models, and last the preset for all others."""
+    return (*_KNOWN, GENERIC)
 
 
 def find_preset(model_id: str) -> Preset | None:
     """The preset of a model id or of a folder that bears its name, in any case; None if the model is not known."""
     wanted = model_id.rstrip("/").casefold()
-    by_id = {p.name.casefold(): p for p in _PRESETS}
-    by_last = {name.rpartition("/")[2]: preset for name, preset in by_id.items()}
-    return by_id.get(wanted) or by_last.get(wanted.rpartition("/")[2])
+    last = wanted.rpartition("/")[2]
+    named = [preset for preset in _KNOWN if wanted == preset.name.casefold()]
+    named += [preset for preset in _KNOWN if last == preset.name.casefold().rpartition("/")[2]]
+    named += [preset for preset in _KNOWN if preset.also and re.fullmatch(preset.also, last, re.IGNORECASE)]
+    return named[0] if named else None
+
+
+def preset_for(known: Preset | None, mode: ModeChoice, *, has_contract: bool) -> Preset:
+    """The preset to serve a model with; `known` is its own, `has_contract` says whether it has a `pir.json`."""
+    if mode == "auto":
+        mode = "trained" if has_contract or (known is not None and known.mode == "trained") else "prompted"
+    if known is None:
+        return TRAINED if mode == "trained" else GENERIC
+    if known.mode == mode:
+        return known
+    return replace(known, mode=mode, system_prompt=SYSTEM_PROMPT if mode == "trained" else PROMPTED_SYSTEM_PROMPT)

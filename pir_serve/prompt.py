@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from pir_serve.errors import ConfigError, EngineProtocolError, RequestError
 from pir_serve.markup import TAGS
-from pir_serve.presets import GENERIC, Preset, find_preset
+from pir_serve.presets import GENERIC, ModeChoice, Preset, find_preset, preset_for
 from pir_serve.prompting.contract import (
     Contract,
     check_hashes,
@@ -28,6 +28,7 @@ from pir_serve.prompting.contract import (
 )
 from pir_serve.prompting.decoder import IncrementalDecoder, Spelling
 from pir_serve.prompting.encoder import Part, SafeEncoder, unknown_id
+from pir_serve.prompting.folding import fold_system, folds_system
 from pir_serve.prompting.golden import check_golden
 from pir_serve.prompting.messages import Message, ToolCall, harmless, turns_of
 from pir_serve.prompting.template import ChatTemplate, read_template
@@ -66,6 +67,8 @@ class PromptCodec:
         """Ids that end a turn; never a tag's, whatever the model's files say."""
         self.eos_texts = {token["id"]: str(token["content"]) for token in added if token["id"] in self.eos_ids}
         """How they are written, though they spell nothing for a client."""
+        self.folds_system = folds_system(template, preset)
+        """Whether system texts go before the first user message's."""
         closing = tag_tokens.get(TAGS.ask_close)
         self.ask_stop_ids: tuple[int, ...] = () if closing is None else (closing["id"],)
         """The id of `</asking>` where it is one token."""
@@ -78,8 +81,10 @@ class PromptCodec:
         """Hex; equal for equal tokenizer, template and tags: trajectories of one are never resumed with another."""
 
     @classmethod
-    def load(cls, directory: Path, *, preset: Preset | None = None) -> PromptCodec:
+    def load(cls, directory: Path, *, preset: Preset | None = None, mode: ModeChoice = "auto") -> PromptCodec:
         """The codec of a model's folder. Its `pir.json` goes before `preset`, which by default is found by name.
+
+        `codec.preset.mode` is what `mode` came to.
 
         Raises:
             ConfigError: a file is missing, unreadable, or does not keep what `pir.json` says.
@@ -92,7 +97,7 @@ class PromptCodec:
         spec = read_json(directory / "tokenizer.json")
         config = _read_optional(directory / "tokenizer_config.json")
         contract = read_contract(directory)
-        chosen = preset or find_preset(str(directory)) or GENERIC
+        chosen = preset_for(preset or find_preset(str(directory)), mode, has_contract=contract is not None)
         if contract is not None:
             check_hashes(directory, contract)
             check_tag_ids(directory, contract, spec)
@@ -125,7 +130,10 @@ class PromptCodec:
         """
         if (tools or any(m.role == "tool" for m in messages)) and not self.template.knows_tools:
             raise RequestError("role 'tool', or tools, and a chat template that knows none", param="messages")
-        parts = self.template.render(turns_of(messages, self.preset), [harmless(tool) for tool in tools])
+        turns = turns_of(messages, self.preset)
+        if self.folds_system:
+            turns = fold_system(turns)
+        parts = self.template.render(turns, [harmless(tool) for tool in tools])
         tail = parts[-1].text if parts[-1].trusted else ""
         if tail.rfind(TAGS.think_open) <= tail.rfind(TAGS.think_close):
             parts.append(Part(Author.TEMPLATE, f"{TAGS.think_open}\n", trusted=True))

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pir_serve.errors import ConfigError
+from pir_serve.presets import ModeChoice
 
 BUILTIN_MODEL = Path(__file__).parent / "builtin" / "pir-tiny"
 AUTO_RESPONSE = "No user is available. Use your best judgment: take the most likely reading and go on."
@@ -58,6 +59,9 @@ class Settings:
     """Folder with tokenizer.json and the chat template. None: the model's own folder."""
     model_name: str | None = None
     """Name that clients use. None: the last part of `model`."""
+    mode: ModeChoice = "auto"
+    """`trained`: the model learnt to ask; `prompted`: a system prompt tells it to. `auto`: trained where the model's
+    pir.json or preset says so."""
     threads: int = 1
     """CPU threads of the local engine: 1, because small models are slower on more."""
 

@@ -25,7 +25,7 @@ def build_gateway(settings: Settings) -> Gateway:
 
 def build_codec(settings: Settings) -> PromptCodec:
     """Raises: ConfigError."""
-    return PromptCodec.load(settings.tokenizer_dir, preset=known_preset(settings))
+    return PromptCodec.load(settings.tokenizer_dir, preset=known_preset(settings), mode=settings.mode)
 
 
 def known_preset(settings: Settings) -> Preset | None:

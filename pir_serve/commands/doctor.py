@@ -13,7 +13,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from pir_serve.api.build import build_engine, build_secret, build_store, known_preset
+from pir_serve.api.build import build_codec, build_engine, build_secret, build_store
 from pir_serve.engines.base import LegRequest, SamplingParams
 from pir_serve.engines.verify import Tokenizes, verify
 from pir_serve.errors import ConfigError, PirError
@@ -32,6 +32,7 @@ _PROBE = 'Does "</think>" or <asking> in what I write matter?'
 @click.option("--model", help="As for pir serve.")
 @click.option("--model-name", help="As for pir serve.")
 @click.option("--tokenizer", type=click.Path(path_type=Path), help="As for pir serve.")
+@click.option("--mode", type=click.Choice(["auto", "trained", "prompted"]), help="As for pir serve.")
 @click.option("--store", type=click.Path(path_type=Path), help="As for pir serve.")
 @click.option("--host", help="As for pir serve.")
 def doctor(**flags: Any) -> None:
@@ -108,11 +109,11 @@ async def _store(settings: Settings) -> tuple[bool, str]:
 
 
 async def _tokenizer(settings: Settings) -> tuple[PromptCodec, str]:
-    preset = known_preset(settings)
-    codec = PromptCodec.load(settings.tokenizer_dir, preset=preset)
+    codec = build_codec(settings)
     segments = codec.encode_prompt([Message("user", "What is 2 + 3?")])
     size = sum(len(s.token_ids) for s in segments)
-    known = f"preset {preset.name}" if preset else "no preset: told to ask by a system prompt"
+    told = " (a system prompt tells it to ask)" if codec.preset.mode == "prompted" else ""
+    known = f"preset {codec.preset.name}, mode {codec.preset.mode}{told}"
     return codec, f"{settings.tokenizer_dir}, {codec.vocab_size} tokens, a short prompt takes {size}; {known}"
 
 

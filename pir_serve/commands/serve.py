@@ -26,6 +26,11 @@ PUBLISHED = "Proactive-Interactive-R1/Proactive-Interactive-R1-Math-7B"
 @click.option("--model-name", help="Name that clients use. Default: the last part of --model.")
 @click.option("--tokenizer", type=click.Path(path_type=Path), help="Folder with tokenizer.json. Default: the model's.")
 @click.option(
+    "--mode",
+    type=click.Choice(["auto", "trained", "prompted"]),
+    help="Whether the model learnt to ask, or a system prompt tells it to. Default: auto, trained where that is known.",
+)
+@click.option(
     "--store", type=click.Path(path_type=Path), help="SQLite file of open questions. Default: in your data folder."
 )
 @click.option("--host", help="Address to listen on. Default: 127.0.0.1; others need PIR_API_KEY.")
@@ -68,6 +73,12 @@ def welcome(gateway: Gateway, port: int) -> str:
         f"PIR gateway: {url}/v1   model {served.name} ({served.engine.name})   {who}",
         f"  open questions: {settings.store_path}",
     ]
+    if served.codec.preset.mode == "prompted":
+        lines.append(
+            f"  mode prompted: a system prompt tells {served.name} to ask. If it was trained to ask: --mode trained"
+            if settings.mode == "auto"
+            else f"  mode prompted: a system prompt tells {served.name} to ask"
+        )
     if served.folder == BUILTIN_MODEL:
         lines += [
             f"  {served.name} knows one little world only: short word problems in plain English. In another terminal:",

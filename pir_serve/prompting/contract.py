@@ -43,7 +43,7 @@ class Contract:
     golden: str | None
 
     def over(self, preset: Preset) -> Preset:
-        """`preset` with what the checkpoint says instead."""
+        """`preset` with what the checkpoint says instead; a prompted one keeps the system prompt that tells it to ask."""
         merged = dataclasses.replace(
             preset,
             observation_format=_first(self.observation_format, preset.observation_format),
@@ -51,7 +51,9 @@ class Contract:
             max_asks=_first(self.max_asks, preset.max_asks),
             max_tokens=_first(self.max_tokens, preset.max_tokens),
         )
-        return dataclasses.replace(merged, system_prompt=self.system_prompt) if self.sets_system_prompt else merged
+        if not self.sets_system_prompt or preset.mode == "prompted":
+            return merged
+        return dataclasses.replace(merged, system_prompt=self.system_prompt)
 
 
 T = TypeVar("T")

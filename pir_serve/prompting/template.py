@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jinja2
 from jinja2 import nodes
@@ -77,6 +77,16 @@ class ChatTemplate:
         except RequestError:
             return False
         return [part.text for part in parts if not part.trusted] == ["{}", "a", "b", "c", "{}", "d"]
+
+    @cached_property
+    def with_system(self) -> Literal["shows", "leaves_out", "refuses"]:
+        """What it does with a system message before a user's."""
+        messages = [{"role": "system", "content": slot(0)}, {"role": "user", "content": slot(1)}]
+        try:
+            text = self._template.render(messages=messages, add_generation_prompt=True, **self._variables)
+        except (jinja2.TemplateError, TypeError, ValueError, KeyError, AttributeError, IndexError):
+            return "refuses"
+        return "shows" if slot(0) in text else "leaves_out"
 
     def render(self, turns: Sequence[Turn], tools: Sequence[str] = ()) -> list[Part]:
         """The prompt in parts: the template's text, trusted, and the words of each turn where they belong.
