@@ -241,3 +241,20 @@ async def test_what_has_ended_is_kept_and_no_reply_waits_for_it(make_desk: MakeD
     assert [(n.status, n.trajectory.completion_text.endswith("The answer is 24.")) for n in page.items] == [
         ("completed", True)
     ] * 2
+
+
+async def test_the_gate_makes_an_unsure_model_ask(make_desk: MakeDesk) -> None:
+    def never_asking(prompt: str) -> str:
+        if prompt.endswith("<asking>"):
+            return f"{QUESTION}</asking>"
+        told = responses(prompt)
+        return f"\n</think>\nTold {told[-1]}." if told else "\nOne.\nTwo.\nThree.\nFour.\nFive.\n</think>\nA guess."
+
+    async with in_process(make_desk(never_asking, gate_nats=0.01)) as client:
+        message = await asked(client)
+        assert message["pir"]["question"] == QUESTION
+        final = await client.post(URL, json=BODY | {"messages": answered(message, "4")})
+        assert final.json()["choices"][0]["message"]["content"] == "Told 4."
+    async with in_process(make_desk(never_asking)) as client:
+        final = await client.post(URL, json=BODY)
+        assert final.json()["choices"][0]["message"]["content"] == "A guess."

@@ -62,10 +62,12 @@ WRONG: list[tuple[Json, str | None, str | None]] = [
     ({"tools": [{"type": "function"}]}, "tools[0].name", None),
     ({"tool_choice": "required"}, "tool_choice", "unsupported_value"),
     ({"max_output_tokens": 0}, "max_output_tokens", None),
-    ({"max_output_tokens": 10**9}, "max_tokens", None),
+    ({"max_output_tokens": 10**9}, "max_output_tokens", None),
     ({"temperature": 3}, "temperature", None),
     ({"text": {"format": {"type": "xml"}}}, "text.format.type", None),
     ({"text": {"format": 7}}, "text.format.type", None),
+    ({"text": {"format": {"type": "json_schema"}}}, "text.format.name", None),
+    ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools[0].name", None),
     ({"metadata": {"a": 1}}, "metadata.a", None),
     ({"metadata": {str(k): "x" for k in range(17)}}, "metadata", None),
     ({"metadata": {"a": "x" * 513}}, "metadata.a", None),
@@ -73,7 +75,7 @@ WRONG: list[tuple[Json, str | None, str | None]] = [
     ({"background": True, "store": False}, "store", None),
     ({"pir": {"asks": "never"}}, "pir.asks", None),
     ({"pir": {"ask_via": "tool"}}, "pir.ask_via", "unsupported_value"),
-    ({"input": "pens " * 5000}, "messages", "context_length_exceeded"),
+    ({"input": "pens " * 5000}, "input", "context_length_exceeded"),
 ]
 
 

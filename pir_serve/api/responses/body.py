@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -82,6 +83,16 @@ class ResponsesRequest:
         return self.body.pir or PirOptions()
 
 
+@contextmanager
+def own_params() -> Iterator[None]:
+    """What goes wrong within names our fields, not those of Chat Completions."""
+    try:
+        yield
+    except RequestError as error:
+        error.param = {"max_tokens": "max_output_tokens", "messages": "input"}.get(error.param or "", error.param)
+        raise
+
+
 def parse(data: Mapping[str, Any]) -> ResponsesRequest:
     """Raises: RequestError (or a kind of it) with the first thing that is wrong."""
     body = read_body_as(ResponsesBody, data)
@@ -97,6 +108,14 @@ def parse(data: Mapping[str, Any]) -> ResponsesRequest:
                 f"tools[{k}] is of type {str(kind)[:60]!r}; no tools are hosted here, only functions are supported",
                 param=f"tools[{k}].type",
             )
+        if isinstance(tool, dict) and not isinstance(tool.get("name"), str):
+            raise RequestError(f"tools[{k}] has no name", param=f"tools[{k}].name")
+    text_format = (body.text or {}).get("format")
+    never_ask = wants_json(text_format, "text.format")
+    if text_format and text_format["type"] == "json_schema":
+        for key, kind in (("name", str), ("schema", dict)):
+            if not isinstance(text_format.get(key), kind):
+                raise RequestError(f"text.format.{key} is missing or of a wrong type", param=f"text.format.{key}")
     wanted = {
         "max_tokens": body.max_output_tokens,
         "temperature": body.temperature,
@@ -109,7 +128,7 @@ def parse(data: Mapping[str, Any]) -> ResponsesRequest:
         items,
         read_tools(body.tools, body.tool_choice),
         {name: value for name, value in wanted.items() if value is not None},
-        never_ask=wants_json((body.text or {}).get("format"), "text.format"),
+        never_ask=never_ask,
     )
 
 

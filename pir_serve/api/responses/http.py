@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from pir_serve.api.gateway import Gateway, json_reply, read_body, request_id
 from pir_serve.api.pump import ClientGone, Pump
 from pir_serve.api.request import read_object
-from pir_serve.api.responses.body import parse
+from pir_serve.api.responses.body import own_params, parse
 from pir_serve.api.responses.generation import Generation
 from pir_serve.api.responses.jobs import Jobs, Replay, body_of
 from pir_serve.api.responses.link import link
@@ -33,8 +33,11 @@ async def create(request: Request) -> ASGIApp:
     gateway: Gateway = request.app.state.gateway
     tenant = gateway.auth.tenant(request.headers)
     wanted = parse(read_object(await read_body(request, gateway.settings.max_body_bytes)))
-    turn_request, conversation = await link(gateway, wanted, tenant=tenant)
-    turn = await prepare(gateway, turn_request, tenant=tenant, request_id=request_id(request), headers=request.headers)
+    with own_params():
+        turn_request, conversation = await link(gateway, wanted, tenant=tenant)
+        turn = await prepare(
+            gateway, turn_request, tenant=tenant, request_id=request_id(request), headers=request.headers
+        )
     generation = Generation(gateway, turn, wanted, conversation)
     headers = {"x-request-id": turn.params.request_id, "x-pir-resume": turn.how}
     if wanted.body.background:
@@ -117,6 +120,10 @@ class _Whole:
         self.headers = headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with own_params():
+            await self._reply(scope, receive, send)
+
+    async def _reply(self, scope: Scope, receive: Receive, send: Send) -> None:
         generation = self.generation
         generation.opening()
         try:
@@ -140,7 +147,7 @@ class _Whole:
 
 
 class _Streamed(_Whole):
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _reply(self, scope: Scope, receive: Receive, send: Send) -> None:
         generation = self.generation
         keepalive_s = generation.gateway.settings.keepalive_s
         try:

@@ -85,7 +85,14 @@ def call_item(item_id: str, call_id: str, name: str, arguments: str, status: str
 
 
 def _tool(tool: dict[str, Any]) -> dict[str, Any]:
-    return {"description": None, "parameters": None, "strict": None, **tool}
+    description, strict = tool.get("description"), tool.get("strict")
+    return {
+        "type": "function",
+        "name": tool["name"],
+        "description": description if isinstance(description, str) else None,
+        "parameters": tool.get("parameters"),
+        "strict": strict if isinstance(strict, bool) else None,
+    }
 
 
 def _text_format(text: dict[str, Any] | None) -> dict[str, Any]:

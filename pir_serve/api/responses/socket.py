@@ -22,7 +22,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from pir_serve.api.gateway import Gateway, json_reply
 from pir_serve.api.pump import Pump
 from pir_serve.api.request import read_object
-from pir_serve.api.responses.body import parse
+from pir_serve.api.responses.body import own_params, parse
 from pir_serve.api.responses.generation import Generation
 from pir_serve.api.responses.link import Past, link
 from pir_serve.api.responses.steer import Steering, failed, numbered
@@ -167,9 +167,12 @@ class _Connection:
         wanted = parse({key: value for key, value in data.items() if key not in ("type", "stream_id", "stream")})
         if wanted.body.background:
             raise Unsupported("background responses are made over HTTP", param="background")
-        request, conversation = await link(self._gateway, wanted, tenant=self._tenant, known=self._known)
         request_id = f"req_{secrets.token_hex(12)}"
-        turn = await prepare(self._gateway, request, tenant=self._tenant, request_id=request_id, headers=self._headers)
+        with own_params():
+            request, conversation = await link(self._gateway, wanted, tenant=self._tenant, known=self._known)
+            turn = await prepare(
+                self._gateway, request, tenant=self._tenant, request_id=request_id, headers=self._headers
+            )
         active = _Active(Generation(self._gateway, turn, wanted, conversation), stream_id)
         self._active[active.generation.id] = active
         try:
