@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pir_serve.conformance.surfaces import Call, Carrier, Reply, Surface, Turn
+from pir_serve.conformance.surface import Call, Carrier, Reply, Surface, Turn
 from pir_serve.conformance.wire import Http, Raw, lower_headers
 
 _ID_SLACK = 8
@@ -89,7 +89,8 @@ class Bench:
 
     def call(self, turns: Sequence[Turn], **options: Any) -> Call:
         """`options`: the fields of `Call`."""
-        return Call(**{"model": self.setup.model, "stream": self.stream, **options, "turns": tuple(turns)})
+        own = {"model": self.setup.model, "stream": self.stream, "carry": self.surface.usual}
+        return Call(**{**own, **options, "turns": tuple(turns)})
 
     async def send(self, turns: Sequence[Turn], *, http: Http | None = None, **options: Any) -> Reply:
         """A reply, whatever its status; 5xx is a violation wherever it comes from."""
@@ -152,20 +153,23 @@ class Bench:
                 return Asked(problem, (*turns, Turn("assistant", reply.text, reply)), reply)
         raise NotTestable(f"the model asked about none of {self.setup.tries} problems; give it others, or more --tries")
 
-    async def answer(self, asked: Asked, text: str | None = None, *, carry: Carrier = "text", **options: Any) -> Reply:
-        """The reply to an answer, the problem's own unless `text` is given."""
-        if carry not in self.surface.carriers:
-            raise NotTestable(f"{self.surface.name} has no such way to answer")
-        reply = await self.send(asked.and_then(text or asked.problem.answer), carry=carry, **options)
+    async def answer(
+        self, asked: Asked, text: str | None = None, *, carry: Carrier | None = None, **options: Any
+    ) -> Reply:
+        """The reply to an answer, the problem's own unless `text` is given, sent in the surface's usual way unless
+        `carry` is."""
+        turns = asked.and_then(text or asked.problem.answer)
+        reply = await self.send(turns, carry=carry or self.surface.usual, **options)
         require(reply.ok, f"the answer got HTTP {reply.raw.status}: {reply.raw.text[:200]}")
         return reply
 
-    def require_resumed(self, asked: Asked, reply: Reply, *rungs: str) -> None:
-        """That `reply` goes on with the reasoning that asked: it says so, counts its questions on, and has read what
-        had been thought. The last two cannot be had from the visible text."""
+    def require_resumed(self, asked: Asked, reply: Reply, carry: Carrier | None = None) -> None:
+        """That `reply`, to an answer that was carried so, goes on with the reasoning that asked: it says so, counts its
+        questions on, and has read what had been thought. The last two cannot be had from the visible text."""
+        rung = self.surface.carriers[carry or self.surface.usual]
         require(
-            reply.resume in rungs,
-            f"X-PIR-Resume is {reply.resume or 'missing'}; it must be {' or '.join(rungs)}: the reasoning was not resumed",
+            reply.resume == rung,
+            f"X-PIR-Resume is {reply.resume or 'missing'}; it must be {rung}: the reasoning was not resumed",
         )
         before, now = asked.reply.pir.get("num_asks"), reply.pir.get("num_asks")
         if isinstance(before, int) and isinstance(now, int):

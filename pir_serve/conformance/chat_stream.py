@@ -105,7 +105,7 @@ def _stages_of(choice: Any) -> Iterator[str]:
         yield "role"
     if delta.get("reasoning_content") or delta.get("reasoning"):
         yield "reasoning"
-    if delta.get("content"):
+    if delta.get("content") or delta.get("tool_calls"):
         yield "content"
     if "pir" in delta:
         yield "pir"

@@ -12,7 +12,7 @@ import aiohttp
 
 from pir_serve.conformance.bench import Bench, NotTestable, Problem, Setup, Violation
 from pir_serve.conformance.checks import CHECKS, Check
-from pir_serve.conformance.surfaces import Surface
+from pir_serve.conformance.surface import Surface
 from pir_serve.conformance.wire import Http
 
 
@@ -62,7 +62,7 @@ async def run_suite(
     for check in CHECKS:
         if only is not None and check.number not in only:
             continue
-        for surface in surfaces:
+        for surface in filter(check.applies, surfaces):
             for stream in streams:
                 if check.mode == "both" or (check.mode == "stream") == stream:
                     yield await _run(check, Bench(http, surface, stream, setup, other_http))

@@ -74,6 +74,10 @@ class Http:
         async with self._session.get(self._root + path, headers=self._headers()) as reply:
             return await _read(reply)
 
+    async def delete(self, path: str) -> Raw:
+        async with self._session.delete(self._root + path, headers=self._headers()) as reply:
+            return await _read(reply)
+
     async def post(self, path: str, body: Any, headers: Mapping[str, str] | None = None) -> Raw:
         """`body` as JSON, or bytes as they are."""
         async with self.open(path, body, headers) as reply:

@@ -22,7 +22,7 @@ class Fault:
     request: Callable[[Json, dict[str, str]], None] = lambda body, headers: None
     """Changes a request's body and headers in place."""
     message: Callable[[Json], None] = lambda message: None
-    """Changes `message` of a whole reply and each `delta` of a stream."""
+    """Changes `message` of a whole reply and each `delta` of a stream; in the Responses API, each response object."""
     stream: Callable[[str], str] = lambda text: text
     """Changes the text of a stream, after `message` has."""
     headers: Callable[[dict[str, str]], None] = lambda headers: None
@@ -68,6 +68,8 @@ class BreakingProxy:
         body = json.loads(text)
         for choice in body.get("choices", ()):
             self.fault.message(choice["message"])
+        if body.get("object") == "response":
+            self.fault.message(body)
         self.fault.whole(body)
         return json.dumps(body)
 
@@ -76,6 +78,8 @@ class BreakingProxy:
             chunk = json.loads(match[1])
             for choice in chunk.get("choices", ()):
                 self.fault.message(choice["delta"])
+            if "response" in chunk:
+                self.fault.message(chunk["response"])
             return f"data: {json.dumps(chunk)}"
 
         return self.fault.stream(re.sub(r"^data: (\{.*\})$", changed, text, flags=re.MULTILINE))

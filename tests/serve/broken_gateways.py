@@ -26,7 +26,8 @@ from tests.serve.broken_replies import (
 
 
 def messages_of(body: Json) -> list[Json]:
-    found = body.get("messages")
+    """Or the items of a request of the Responses API."""
+    found = body.get("messages", body.get("input"))
     return [m for m in found if isinstance(m, dict)] if isinstance(found, list) else []
 
 

@@ -20,12 +20,15 @@ from pir_serve.settings import BUILTIN_MODEL
 from tests.serve.brains import turn_so_far
 from tests.serve.breaking_proxy import BreakingProxy, Fault, serving
 from tests.serve.broken_gateways import FAULTS
+from tests.serve.broken_surfaces import SURFACE_FAULTS
 from tests.serve.conftest import Desk
 
 Serve = Callable[[Desk], AbstractContextManager[Desk]]
 PROBLEM = Problem("Nora buys 6 pens. How much does she pay?", "4 dollars")
 pytestmark = pytest.mark.timeout(300)  # whole suites, on machines that do other things as well
 NUMBERS = [check.number for check in CHECKS]
+AMONG_OTHERS = {101, 108, 109, 202, 206, 207, 208, 209, 301, 304, 305, 313, 314, 403, 419, 501, 512, 601, 702}
+"""Checks that look at each part of what a proxy passes on."""
 PAGE = Path(__file__).parents[2] / "docs" / "conformance.md"
 ROOT = Path(__file__).parents[2]
 
@@ -42,11 +45,11 @@ def inquisitive(prompt: str) -> str:
     return "\nNow the price is known.\n</think>\nShe pays 24 dollars."
 
 
-async def outcomes(url: str, **options: Any) -> dict[tuple[int, bool], Result]:
+async def outcomes(url: str, surface: str, **options: Any) -> dict[tuple[int, bool], Result]:
     http = Http(url, timeout_s=20)
     try:
         setup = Setup("scripted", (PROBLEM,), tries=2)
-        running = run_suite(http, setup, [SURFACES["chat"]], **options)
+        running = run_suite(http, setup, [SURFACES[surface]], **options)
         return {(r.check.number, r.stream): r async for r in running}
     finally:
         await http.aclose()
@@ -56,13 +59,20 @@ def failed(results: dict[tuple[int, bool], Result]) -> dict[int, str]:
     return {number: r.detail for (number, _), r in results.items() if r.outcome is Outcome.FAILED}
 
 
-async def test_a_gateway_that_keeps_the_contract_passes(make_desk: Callable[..., Desk], on_port: Serve) -> None:
+@pytest.mark.parametrize("surface", SURFACES)
+async def test_a_gateway_that_keeps_the_contract_passes(
+    surface: str, make_desk: Callable[..., Desk], on_port: Serve
+) -> None:
     with on_port(make_desk(inquisitive)) as desk:
-        results = await outcomes(desk.url)
+        results = await outcomes(desk.url, surface)
     assert failed(results) == {}
     skipped = {number for (number, _), r in results.items() if r.outcome is Outcome.SKIPPED}
-    assert skipped == {305, 311, 415}  # a tool call, a second key, a short life time: below
-    assert {number for number, _ in results} == set(NUMBERS)
+    assert skipped == {311, 415}  # a second key, a short life time: below
+    assert {number for number, _ in results} == {c.number for c in CHECKS if c.applies(SURFACES[surface])}
+
+
+def test_each_check_applies_to_some_surface() -> None:
+    assert {c.number for c in CHECKS for s in SURFACES.values() if c.applies(s)} == set(NUMBERS)
 
 
 async def test_expired_questions_and_other_tenants_are_tried_where_that_is_possible(
@@ -72,18 +82,18 @@ async def test_expired_questions_and_other_tenants_are_tried_where_that_is_possi
     with on_port(make_desk(inquisitive, ttl_s=1.0, api_key=keys)) as desk:
         http, other = (Http(desk.url, key) for key in keys)
         setup = Setup("scripted", (PROBLEM,))
-        running = run_suite(http, setup, [SURFACES["chat"]], only={311, 415}, other_http=other)
+        running = run_suite(http, setup, list(SURFACES.values()), only={311, 415}, other_http=other)
         results = [(r.check.number, r.outcome, r.detail) async for r in running]
         await http.aclose()
         await other.aclose()
-    assert results == [(n, Outcome.PASSED, "") for n in (311, 311, 415, 415)]
+    assert results == [(n, Outcome.PASSED, "") for n in (311, 415) for _ in range(2 * len(SURFACES))]
 
 
 async def test_one_key_for_two_tenants_is_caught(make_desk: Callable[..., Desk], on_port: Serve) -> None:
     with on_port(make_desk(inquisitive)) as desk:
         http = Http(desk.url, "whoever-1")
         setup = Setup("scripted", (PROBLEM,))
-        running = run_suite(http, setup, [SURFACES["chat"]], only={311}, other_http=http)
+        running = run_suite(http, setup, list(SURFACES.values()), only={311}, other_http=http)
         assert {r.outcome async for r in running} == {Outcome.FAILED}
         await http.aclose()
 
@@ -94,7 +104,8 @@ async def test_one_key_for_two_tenants_is_caught(make_desk: Callable[..., Desk],
 async def test_a_proxy_that_breaks_nothing_passes(make_desk: Callable[..., Desk], on_port: Serve) -> None:
     with on_port(make_desk(inquisitive)) as desk:
         async with serving(BreakingProxy(desk.url, Fault())) as proxy:
-            assert failed(await outcomes(proxy.url)) == {}
+            for surface in SURFACES:
+                assert failed(await outcomes(proxy.url, surface, only=AMONG_OTHERS)) == {}
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -102,13 +113,28 @@ async def test_a_broken_rule_is_caught_by_its_check(name: str, make_desk: Callab
     number, make_fault = FAULTS[name]
     with on_port(make_desk(inquisitive)) as desk:
         async with serving(BreakingProxy(desk.url, make_fault())) as proxy:
-            results = await outcomes(proxy.url, only={number})
+            results = await outcomes(proxy.url, "chat", only={number})
+    assert number in failed(results), [(r.outcome, r.detail) for r in results.values()]
+
+
+@pytest.mark.parametrize("name", SURFACE_FAULTS)
+async def test_a_broken_rule_is_caught_on_each_surface(
+    name: str, make_desk: Callable[..., Desk], on_port: Serve
+) -> None:
+    number, surface, make_fault = SURFACE_FAULTS[name]
+    with on_port(make_desk(inquisitive)) as desk:
+        async with serving(BreakingProxy(desk.url, make_fault())) as proxy:
+            results = await outcomes(proxy.url, surface, only={number})
     assert number in failed(results), [(r.outcome, r.detail) for r in results.values()]
 
 
 def test_every_check_has_a_gateway_that_fails_it() -> None:
-    elsewhere = {305, 311}  # no surface here has calls; one key for two tenants is above
-    assert {number for number, _ in FAULTS.values()} == set(NUMBERS) - elsewhere
+    broken = {number for number, _ in FAULTS.values()} | {number for number, _, _ in SURFACE_FAULTS.values()}
+    assert broken == set(NUMBERS) - {311}  # one key for two tenants is above
+
+
+def test_every_surface_has_broken_gateways_of_its_own() -> None:
+    assert {surface for _, surface, _ in SURFACE_FAULTS.values()} == set(SURFACES) - {"chat"}
 
 
 # -- the command

@@ -6,7 +6,7 @@ from typing import Any
 
 from pir_serve.conformance.bench import Bench, names, require
 from pir_serve.conformance.checks.check import check
-from pir_serve.conformance.surfaces import Turn
+from pir_serve.conformance.surface import Turn
 from pir_serve.conformance.wire import Raw
 
 

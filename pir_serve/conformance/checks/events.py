@@ -8,21 +8,21 @@ from dataclasses import replace
 
 from pir_serve.conformance.bench import Asked, Bench, NotTestable, edited, nonce, own_words, require
 from pir_serve.conformance.checks.check import check
-from pir_serve.conformance.surfaces import Reply, Turn
+from pir_serve.conformance.surface import Carrier, Reply, Turn
 
 
 @check(401, "regenerate the answer", "The same question and answer again: resumed again. A question is never used up.")
 async def regenerate(bench: Bench) -> None:
     asked = await bench.ask()
     for _ in range(3):
-        bench.require_resumed(asked, await bench.answer(asked), bench.surface.carriers["text"])
+        bench.require_resumed(asked, await bench.answer(asked))
 
 
 @check(402, "edit the answer", "The same question with another answer: a second branch of the same reasoning.")
 async def edit_answer(bench: Bench) -> None:
     asked = await bench.ask()
     for text in (asked.problem.answer, f"Sorry, I was wrong. {asked.problem.answer} Now I am sure."):
-        bench.require_resumed(asked, await bench.answer(asked, text), bench.surface.carriers["text"])
+        bench.require_resumed(asked, await bench.answer(asked, text))
 
 
 @check(403, "racing tabs", "Several answers at once: each a branch of its own. No lock, no 409.")
@@ -30,7 +30,7 @@ async def race(bench: Bench) -> None:
     asked = await bench.ask()
     texts = [f"{asked.problem.answer}{' Really.' * k}" for k in range(4)]
     for reply in await asyncio.gather(*(bench.answer(asked, text) for text in texts)):
-        bench.require_resumed(asked, reply, bench.surface.carriers["text"])
+        bench.require_resumed(asked, reply)
 
 
 @check(
@@ -42,7 +42,7 @@ async def retry(bench: Bench) -> None:
     asked = await bench.ask()
     await bench.answer(asked)
     again = await bench.answer(asked, headers={"x-stainless-retry-count": "1"})
-    bench.require_resumed(asked, again, bench.surface.carriers["text"])
+    bench.require_resumed(asked, again)
 
 
 @check(
@@ -55,7 +55,7 @@ async def regenerate_question(bench: Bench) -> None:
     again = await bench.send(asked.turns[:-1])
     require(again.ok and again.resume == "new", f"X-PIR-Resume is {again.resume or 'missing'}, not new")
     require(not again.asks or again.pir.get("session") != asked.session, "both questions have the same session")
-    bench.require_resumed(asked, await bench.answer(asked, carry="session"), "exact")
+    bench.require_resumed(asked, await bench.answer(asked, carry="session"), "session")
 
 
 @check(
@@ -68,11 +68,11 @@ async def edit_earlier(bench: Bench) -> None:
     asked = await bench.ask(opening=own_words())
     at = len(asked.turns) - 2
     turns = edited(asked.and_then(asked.problem.answer), at, f"{asked.turns[at].text} ({nonce()})")
-    for carry in ("text", "state"):
-        if carry in bench.surface.carriers:
-            reply = await bench.send(turns, carry=carry)
-            require(reply.ok, f"HTTP {reply.raw.status}: {reply.raw.text[:200]}")
-            require(reply.resume == "rebuilt", f"X-PIR-Resume is {reply.resume or 'missing'} by {carry}, not rebuilt")
+    carriers: tuple[Carrier, ...] = ("text", "state")
+    for carry in carriers:
+        reply = await bench.send(turns, carry=carry)
+        require(reply.ok, f"HTTP {reply.raw.status}: {reply.raw.text[:200]}")
+        require(reply.resume == "rebuilt", f"X-PIR-Resume is {reply.resume or 'missing'} by {carry}, not rebuilt")
 
 
 @check(
@@ -84,7 +84,7 @@ async def disconnect(bench: Bench) -> None:
     asked = await bench.ask()
     for _ in range(2):
         await bench.send_and_leave(asked.and_then(asked.problem.answer))
-    bench.require_resumed(asked, await bench.answer(asked), bench.surface.carriers["text"])
+    bench.require_resumed(asked, await bench.answer(asked))
 
 
 @check(
@@ -93,7 +93,7 @@ async def disconnect(bench: Bench) -> None:
 async def topic(bench: Bench) -> None:
     asked = await bench.ask()
     reply = await bench.answer(asked, "Never mind that. What can you do for me?")
-    bench.require_resumed(asked, reply, bench.surface.carriers["text"])
+    bench.require_resumed(asked, reply)
 
 
 def _starts_afresh(asked: Asked, reply: Reply) -> None:
@@ -107,7 +107,7 @@ def _starts_afresh(asked: Asked, reply: Reply) -> None:
 async def action_new(bench: Bench) -> None:
     asked = await bench.ask()
     _starts_afresh(asked, await bench.answer(asked, pir={"action": "new"}))
-    bench.require_resumed(asked, await bench.answer(asked), bench.surface.carriers["text"])
+    bench.require_resumed(asked, await bench.answer(asked))
 
 
 @check(410, "action new by header", "`X-PIR-Action: new`, for clients that can set headers only.")
@@ -122,8 +122,10 @@ async def action_new_header(bench: Bench) -> None:
     "400 `previous_response_not_found`, and `X-Should-Retry: false`, so that SDKs do not repeat it.",
 )
 async def unknown_session(bench: Bench) -> None:
-    reply = await bench.send((Turn("user", "Seven."),), pir={"session": f"pir_{nonce()}"})
-    _is_not_found(reply)
+    _is_not_found(await bench.send((Turn("user", "Seven."),), pir={"session": f"pir_{nonce()}"}))
+    if "previous" in bench.surface.carriers:
+        fields = {"previous_response_id": f"resp_{nonce()}"}
+        _is_not_found(await bench.send((Turn("user", "Seven."),), fields=fields))
 
 
 @check(
@@ -133,7 +135,7 @@ async def unknown_session(bench: Bench) -> None:
 )
 async def unknown_session_rebuilt(bench: Bench) -> None:
     asked = await bench.ask()
-    reply = await bench.answer(asked, pir={"session": f"pir_{nonce()}"})
+    reply = await bench.answer(asked, carry="text", pir={"session": f"pir_{nonce()}"})
     require(reply.resume == "rebuilt", f"X-PIR-Resume is {reply.resume or 'missing'}, not rebuilt")
 
 
@@ -141,7 +143,7 @@ async def unknown_session_rebuilt(bench: Bench) -> None:
 async def strict(bench: Bench) -> None:
     asked = await bench.ask()
     turns = asked.and_then(asked.problem.answer)
-    _is_not_found(await bench.send(turns, pir={"session": f"pir_{nonce()}", "strict": True}))
+    _is_not_found(await bench.send(turns, carry="text", pir={"session": f"pir_{nonce()}", "strict": True}))
 
 
 @check(
@@ -173,7 +175,7 @@ async def expired(bench: Bench) -> None:
             f"questions live {wait_s:.0f} s here; give the gateway a short life time, or raise --max-wait"
         )
     await asyncio.sleep(max(wait_s, 0) + 1.5)  # `expires_at` is in whole seconds
-    reply = await bench.answer(asked)
+    reply = await bench.answer(asked, carry="text")
     require(reply.resume == "rebuilt", f"X-PIR-Resume is {reply.resume or 'missing'}, not rebuilt")
     if "session" in bench.surface.carriers:
         _is_not_found(await bench.send(asked.and_then(asked.problem.answer), carry="session"))
@@ -198,16 +200,15 @@ async def follow_up(bench: Bench) -> None:
     417,
     "forged opaque state",
     "State that is made up or damaged is ignored, never an error: the conversation's text still leads to the question.",
+    on="state",
 )
 async def forged(bench: Bench) -> None:
-    if "state" not in bench.surface.carriers:
-        raise NotTestable(f"{bench.surface.name} carries no state")
     asked = await bench.ask()
     for state in bench.surface.forgeries(asked.reply):
         turns = (*asked.turns[:-1], replace(asked.turns[-1], reply=replace(asked.reply, state=state)))
         reply = await bench.send((*turns, Turn("user", asked.problem.answer)), carry="state")
         require(reply.ok, f"HTTP {reply.raw.status}: {reply.raw.text[:200]}")
-        bench.require_resumed(asked, reply, bench.surface.carriers["text"])
+        bench.require_resumed(asked, reply, "text")
 
 
 def _is_not_found(reply: Reply) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from pir_serve.conformance.bench import Bench, NotTestable, own_words, require
+from pir_serve.conformance.bench import Bench, own_words, require
 from pir_serve.conformance.checks.check import check
-from pir_serve.conformance.surfaces import Reply, Turn
+from pir_serve.conformance.surface import Reply, Turn
 
 
 async def _never_asks(bench: Bench, **options: Any) -> Reply:
@@ -70,17 +70,17 @@ async def policy_is_kept(bench: Bench) -> None:
         require(not reply.asks, f"a second question came: {reply.text[:200]!r}")
 
 
-@check(506, "JSON wanted", "A JSON `response_format` is read by a program, which cannot answer: no question.")
+@check(
+    506,
+    "JSON wanted",
+    "A JSON `response_format` (`text.format`) is read by a program, which cannot answer: no question.",
+)
 async def json_wanted(bench: Bench) -> None:
-    if bench.surface.name not in ("chat", "chat-tool"):
-        raise NotTestable(f"{bench.surface.name} has no response_format")
-    await _never_asks(bench, fields={"response_format": {"type": "json_object"}})
+    await _never_asks(bench, fields=bench.surface.json_wanted)
 
 
-@check(507, "several choices wanted", "`n` above 1: refused (400), or served without a question.")
+@check(507, "several choices wanted", "`n` above 1: refused (400), or served without a question.", on="chat")
 async def several(bench: Bench) -> None:
-    if bench.surface.name not in ("chat", "chat-tool"):
-        raise NotTestable(f"{bench.surface.name} has no n")
     asked = await bench.ask()
     reply = await bench.send(asked.turns[:-1], fields={"n": 2})
     require(reply.raw.status in (200, 400), f"HTTP {reply.raw.status}")
@@ -118,9 +118,7 @@ async def retrieval(bench: Bench) -> None:
     auto = reply.pir.get("auto_answers")
     require(not auto, "the model wanted to ask, and was not let: the message was taken for a side call")
     asked = await bench.ask(wrap=wrap)
-    if "state" not in bench.surface.carriers:
-        return
     bare = (Turn("user", asked.problem.text), asked.turns[-1], Turn("user", asked.problem.answer))
     reply = await bench.send(bare, carry="state")
     require(reply.ok, f"HTTP {reply.raw.status}: {reply.raw.text[:200]}")
-    bench.require_resumed(asked, reply, bench.surface.carriers["state"])
+    bench.require_resumed(asked, reply, "state")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pir_serve.conformance.bench import Bench, NotTestable, require
 from pir_serve.conformance.checks.check import check
-from pir_serve.conformance.surfaces import Rule
+from pir_serve.conformance.surface import Rule
 
 
 async def _both_replies(bench: Bench, rule: Rule) -> None:
@@ -21,6 +21,7 @@ async def _both_replies(bench: Bench, rule: Rule) -> None:
     "Data lines and comments only. An `id:` line breaks the OpenAI Python SDK at the next comment, an `event:` line hands "
     "applications a chunk without choices. One id throughout.",
     mode="stream",
+    on="chat",
 )
 async def framing(bench: Bench) -> None:
     await _both_replies(bench, "framing")
@@ -29,8 +30,9 @@ async def framing(bench: Bench) -> None:
 @check(
     202,
     "order",
-    "Role, reasoning, text, `pir`, finish reason, usage, `[DONE]`; role, `pir`, finish and `[DONE]` once each.",
+    "Role, reasoning, text or a call, `pir`, finish reason, usage, `[DONE]`; role, `pir`, finish and `[DONE]` once each.",
     mode="stream",
+    on="chat",
 )
 async def order(bench: Bench) -> None:
     await _both_replies(bench, "order")
@@ -42,6 +44,7 @@ async def order(bench: Bench) -> None:
     "The JavaScript helper overwrites fragments of fields that it does not know; the Python helper drops unknown fields of "
     "a chunk's top level.",
     mode="stream",
+    on="chat",
 )
 async def extension(bench: Bench) -> None:
     await _both_replies(bench, "extension")
@@ -52,6 +55,7 @@ async def extension(bench: Bench) -> None:
     "usage on request only",
     "With `stream_options.include_usage`, in the last chunk, which has no choices; without it, nowhere.",
     mode="stream",
+    on="chat",
 )
 async def usage(bench: Bench) -> None:
     await _both_replies(bench, "usage")
