@@ -1,4 +1,7 @@
-"""One user of the embedded engine: how long until the first text, and until the whole reply."""
+"""One user of the embedded engine: how long until the first text, and until the whole reply.
+
+A question is shown whole, because it is screened before anybody sees it. Where the model asks before it has reasoned,
+the first text is that whole question: such replies are told apart."""
 
 from __future__ import annotations
 
@@ -21,13 +24,20 @@ _PIR = b'"pir":{"status":'
 class LocalUser:
     """Replies of all conversations, questions and answers alike; times in ms."""
 
-    first_ms: list[float]
+    reasoning_ms: list[float]
+    """Until the first text, of the replies that begin with reasoning."""
+    question_ms: list[float]
+    """Until the first text, of those that begin with a whole question or an answer."""
     end_ms: list[float]
     questions: int
     """How many of the replies were questions."""
     rss_bytes: int
     start_s: float
     """From the command to the address on the screen."""
+
+    @property
+    def first_ms(self) -> list[float]:
+        return self.reasoning_ms + self.question_ms
 
 
 async def converse(gateway: Started, model: str, problems: int, start_s: float) -> LocalUser:
@@ -48,8 +58,15 @@ async def converse(gateway: Started, model: str, problems: int, start_s: float) 
             response = RuleSimulator().respond(question, intent=Intent.of(problem)).text
             messages += [{"role": "assistant", "content": question}, {"role": "user", "content": response}]
     connection.close()
-    first, end = [r.first_ms for r in replies], [r.end_ms for r in replies]
-    return LocalUser(first, end, questions, gateway.rss_bytes(), start_s)
+    first: dict[bool, list[float]] = {True: [], False: []}
+    for reply in replies:
+        first[_reasons_first(reply.body)].append(reply.first_ms)
+    return LocalUser(first[True], first[False], [r.end_ms for r in replies], questions, gateway.rss_bytes(), start_s)
+
+
+def _reasons_first(stream: bytes) -> bool:
+    text = GATEWAY_TEXT.search(stream)
+    return text is not None and b"reasoning" in text[0]
 
 
 def _question(stream: bytes) -> str | None:

@@ -152,7 +152,14 @@ def local_table(local: LocalUser) -> Table:
     def line(words: str, values: Sequence[float]) -> list[str]:
         return [words, *(f"{percentile(values, p):,.0f}" for p in (50, 95, 100))]
 
-    rows = [line("first text", local.first_ms), line("whole reply", local.end_ms)]
+    rows = [line("first text, all replies", local.first_ms)]
+    if local.reasoning_ms:
+        rows.append(
+            line(f"first text, {len(local.reasoning_ms)} replies that begin with reasoning", local.reasoning_ms)
+        )
+    if local.question_ms:
+        rows.append(line(f"first text, {len(local.question_ms)} that begin with a whole question", local.question_ms))
+    rows.append(line("whole reply", local.end_ms))
     return Table(["one user, built-in model", "p50 ms", "p95 ms", "max ms"], rows)
 
 
@@ -178,8 +185,17 @@ def bars_table(results: Results) -> Table:
         grown = per_suspension_kb(results.memory)
         bar("memory a suspension", "<= 20 KB", f"{grown:.1f} KB", grown <= 20)
     if results.local is not None:
-        first, end = percentile(results.local.first_ms, 95), percentile(results.local.end_ms, 95)
-        bar("built-in model, first text p95", "< 150 ms", f"{first:.0f} ms", first < 150)
+        local = results.local
+        first, end = percentile(local.first_ms, 95), percentile(local.end_ms, 95)
+        bar("built-in model, first text p95, all replies", "< 150 ms", f"{first:.0f} ms", first < 150)
+        if local.reasoning_ms:
+            first = percentile(local.reasoning_ms, 95)
+            bar(
+                "built-in model, first text p95, replies that begin with reasoning",
+                "< 150 ms",
+                f"{first:.0f} ms",
+                first < 150,
+            )
         bar("built-in model, whole reply p95", "< 2,000 ms", f"{end:,.0f} ms", end < 2000)
     return Table(["what", "bar", "here", "held"], lines)
 
@@ -246,5 +262,7 @@ def _local_words(local: LocalUser) -> str:
     return (
         f"`pir serve` with the model in its own process, one CPU thread, one user, incomplete problems: "
         f"{len(local.first_ms)} replies, {local.questions} of them questions. From the command to the address on the "
-        f"screen {local.start_s:.1f} s; {local.rss_bytes / _MB:.0f} MB of memory."
+        f"screen {local.start_s:.1f} s; {local.rss_bytes / _MB:.0f} MB of memory. Text is shown as it is generated, but "
+        "a question comes whole: it is screened before anybody sees it. So where the model asks without having reasoned, "
+        "the first text takes as long as the whole question."
     )
