@@ -1,69 +1,21 @@
-"""The loop over legs, with a scripted engine and a real tokenizer; no HTTP."""
+"""The loop over legs: to an ask or the end, within its limits, the same however the engine cuts its chunks."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from pir_serve.engines.base import SamplingParams
-from pir_serve.errors import ContextLengthExceeded, EngineRejected, EngineUnavailable
-from pir_serve.loop import AnswerDelta, Ended, ReasoningDelta, RunParams, StepScored, run
+from pir_serve.errors import ContextLengthExceeded
+from pir_serve.loop import RunParams, run
 from pir_serve.policy import NEVER, AskPolicy
 from pir_serve.prompt import Message, PromptCodec
 from pir_serve.trajectory import Author, Status, Trajectory
 from tests.fakes import Line, ScriptedEngine
-
-QUESTION = "How much does one pen cost?"
-ASKS = f"\nThe number of pens is 6.\nI need the price.\n<asking>{QUESTION}</asking>"
-ANSWERS = "\nOne costs 4 dollars, so 24 in all.\n</think>\nThe answer is \\boxed{24}."
-
-
-@pytest.fixture(params=["atomic", "plain"])
-def folder(request: pytest.FixtureRequest, tokenizer_dir: Path, plain_tokenizer_dir: Path) -> Path:
-    return tokenizer_dir if request.param == "atomic" else plain_tokenizer_dir
-
-
-@dataclass
-class Played:
-    """All that one run said, and where it ended."""
-
-    ended: Ended
-    reasoning: str = ""
-    answer: str = ""
-    steps: list[StepScored] = field(default_factory=list)
-
-    @property
-    def trajectory(self) -> Trajectory:
-        return self.ended.trajectory
-
-
-async def play(engine: ScriptedEngine, folder: Path, start: Trajectory | None = None, **params: Any) -> Played:
-    codec = PromptCodec.load(folder)
-    start = start or Trajectory(
-        "s", "m", codec.encode_prompt([Message("user", "Nora buys 6 pens. What does she pay?")])
-    )
-    reasoning, answer, steps = "", "", []
-    async with aclosing(run(start, engine=engine, codec=codec, params=RunParams(**params))) as events:
-        async for event in events:
-            if isinstance(event, ReasoningDelta):
-                reasoning += event.text
-            elif isinstance(event, AnswerDelta):
-                answer += event.text
-            elif isinstance(event, StepScored):
-                steps.append(event)
-            else:
-                return Played(event, reasoning, answer, steps)
-    raise AssertionError("the run ended without Ended")
-
-
-def answered(folder: Path, trajectory: Trajectory, response: str = "4 dollars") -> Trajectory:
-    segment = PromptCodec.load(folder).encode_response(response)
-    return trajectory.respond(response, segment, by=Author.USER)
+from tests.serve.loop.conftest import ANSWERS, ASKS, QUESTION, answered, play
 
 
 async def test_an_answer_completes_the_trajectory(folder: Path) -> None:
@@ -82,6 +34,7 @@ async def test_an_ask_suspends_and_resuming_only_appends(folder: Path) -> None:
     assert first.trajectory.pending is not None and first.trajectory.pending.text == QUESTION
     assert first.reasoning == "The number of pens is 6.\nI need the price.\n"
     assert first.answer == ""
+    assert first.ended.usage.reasoning_tokens == first.ended.usage.completion_tokens > 0
     codec = PromptCodec.load(folder)
     assert codec.decode(first.trajectory.token_ids).endswith(f"<asking>{QUESTION}</asking>")
 
@@ -208,55 +161,6 @@ async def test_ending_inside_the_reasoning_is_a_named_failure(
     assert played.answer == ""
 
 
-@pytest.mark.parametrize("end", ["die", "silent_end", "abort"])
-@pytest.mark.parametrize("said", ["", "\nOne costs 4", "\nOne costs 4 \U0001f600", "\nSo 24.\n</thi"])
-async def test_a_leg_goes_on_from_the_ids_received_when_the_engine_dies(folder: Path, end: Any, said: str) -> None:
-    rest = "nk>\nThe answer is 24." if said.endswith("</thi") else " dollars.\n</think>\nThe answer is 24."
-    engine = ScriptedEngine(folder, [Line(said, end=end), rest], chunk_tokens=1)
-    played = await play(engine, folder, max_tokens=100)
-    received = engine.tokenizer.encode(said, add_special_tokens=False).ids
-    assert engine.requests[1].prompt_ids == engine.requests[0].prompt_ids + received
-    assert engine.requests[1].max_tokens == 100 - len(received)
-    assert played.trajectory.completion_text == said + rest
-    assert played.trajectory.status is Status.COMPLETED
-    assert played.answer == "The answer is 24."
-    assert played.ended.usage.prompt_tokens == len(engine.requests[0].prompt_ids)
-
-
-async def test_a_character_torn_by_the_engines_death_is_whole_again(folder: Path) -> None:
-    text = "\nA smile \U0001f600 costs 4.\n</think>\n24 \U0001f600"
-    ids = ScriptedEngine(folder, []).tokenizer.encode(text, add_special_tokens=False).ids
-    for cut in range(1, len(ids)):
-        engine = _TornEngine(folder, ids, cut)
-        played = await play(engine, folder)
-        assert played.trajectory.completion_text == text, cut
-        assert played.answer == "24 \U0001f600"
-
-
-class _TornEngine(ScriptedEngine):
-    """Dies after `cut` ids, be that inside a character; then says the rest."""
-
-    def __init__(self, folder: Path, ids: Sequence[int], cut: int) -> None:
-        super().__init__(folder, ["", ""], chunk_tokens=1)
-        self._halves = [(ids[:cut], "die"), (ids[cut:], "eos")]
-
-    async def generate(self, request: Any) -> Any:
-        ids, end = self._halves.pop(0)
-        self.requests.append(request)
-        async for chunk in self._play_ids(list(ids), Line("", end=end), request):
-            yield chunk
-
-
-async def test_an_engine_that_dies_twice_or_refuses_is_an_error(folder: Path) -> None:
-    dead = Line("\nOne costs", end="die")
-    with pytest.raises(EngineUnavailable):
-        await play(ScriptedEngine(folder, [dead, dead]), folder)
-    engine = ScriptedEngine(folder, [Line("", error=EngineRejected("no such model"))])
-    with pytest.raises(EngineRejected):
-        await play(engine, folder)
-    assert len(engine.requests) == 1
-
-
 @pytest.mark.parametrize("chunk_tokens", [1, 2, 1000])
 async def test_stop_strings_end_the_answer_and_not_the_reasoning(folder: Path, chunk_tokens: int) -> None:
     text = "\nSTOP here? No.\n</think>\nThe answer is 24. STOP. And more."
@@ -282,6 +186,24 @@ async def test_each_leg_has_its_own_seed_and_the_same_each_time(folder: Path) ->
     drawn = await seeds()
     assert drawn[0] == 7 and len(set(drawn)) == 3
     assert drawn == await seeds()
+
+
+async def test_a_stop_string_met_with_the_last_token_of_the_budget_completes_the_answer(folder: Path) -> None:
+    text = "\n</think>\nThe answer is 24. STOP"
+    engine = ScriptedEngine(folder, [text + " And more."], chunk_tokens=1000)
+    budget = len(engine.tokenizer.encode(text, add_special_tokens=False).ids)
+    played = await play(engine, folder, stop=("STOP",), max_tokens=budget)
+    assert played.answer == "The answer is 24. "
+    assert played.trajectory.status is Status.COMPLETED
+
+
+async def test_each_leg_carries_its_session_tenant_and_number(folder: Path) -> None:
+    engine = ScriptedEngine(folder, [ASKS, ANSWERS])
+    await play(engine, folder, policy=NEVER, tenant="acme", request_id="r")
+    assert [(r.session, r.tenant, r.request_id) for r in engine.requests] == [
+        ("s", "acme", "r-0"),
+        ("s", "acme", "r-1"),
+    ]
 
 
 async def test_closing_the_run_aborts_the_engine(folder: Path) -> None:
