@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -13,11 +16,11 @@ import pytest
 from openai import OpenAI
 from pydantic import ValidationError
 
-from pir_serve.store.responses import ResponseStatus
 from tests.fakes import Line
 from tests.serve.brains import PROBLEM, QUESTION, curious, sure
 from tests.serve.conftest import Desk, in_process
 from tests.serve.responses_wire import URL, Json, checked_event, checked_response, events_of, output_text
+from tests.serve.test_chat_restart import gateway_process
 
 MakeDesk = Callable[..., Desk]
 Serve = Callable[[Desk], AbstractContextManager[Desk]]
@@ -147,25 +150,18 @@ async def test_one_that_the_gateway_stopped_under_is_failed_not_hanging(make_des
         assert body["status"] == "failed" and "stopping" in body["error"]["message"]
 
 
-async def test_one_whose_process_was_killed_is_failed_after_a_restart(make_desk: MakeDesk) -> None:
-    desk = make_desk(never_ending)
-    async with in_process(desk) as client:
-        first = (await client.post(URL, json=BODY)).json()
-        await asyncio.sleep(0.5)  # some events are in the log
-        store = desk.gateway.store.responses
-        record = await store.get("local", first["id"])
-        assert record is not None and record.status is ResponseStatus.QUEUED
-        # As the store of the next process finds it (test_store_responses kills one): failed, its body unaware.
-        import sqlite3
-
-        with sqlite3.connect(desk.gateway.settings.store_path) as db:
-            db.execute("UPDATE responses SET status = 'failed', reason = 'killed', owner = NULL")
-        await until(lambda: desk.engine.running == 0)
-    async with in_process(make_desk(sure)) as client:
-        body = await ended(client, first["id"], within_s=1)
-        assert body["status"] == "failed" and body["error"]["message"] == "killed"
-        events = events_of((await client.get(f"{URL}/{first['id']}?stream=true")).text)
-        assert events[-1]["type"] == "response.failed" and events[-1]["response"] == body
+def test_one_whose_process_is_killed_is_failed_after_a_restart(tokenizer_dir: Path, tmp_path: Path) -> None:
+    arguments = (tokenizer_dir, tmp_path / "pir.db", tmp_path / "prompts")
+    with gateway_process(*arguments) as (url, process):
+        first = httpx.post(f"{url}{URL}", json=BODY | {"input": f"Think slowly. {PROBLEM}"}).json()
+        time.sleep(2)  # some events are in the log
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    with gateway_process(*arguments) as (url, _):
+        body = checked_response(httpx.get(f"{url}{URL}/{first['id']}").json())
+        assert body["status"] == "failed" and body["error"]["code"] == "server_error"
+        events = events_of(httpx.get(f"{url}{URL}/{first['id']}?stream=true", timeout=20).text)
+        assert len(events) > 3 and events[-1]["type"] == "response.failed" and events[-1]["response"] == body
 
 
 async def test_what_cannot_be_in_the_background_is_said(make_desk: MakeDesk) -> None:
