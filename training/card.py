@@ -30,7 +30,7 @@ can be tried and tested without a GPU or a download.
 | passive base | {guessed:.0%} of its problems hide a fact that the reasoning states all the same | {tokens:.1f} M tokens, last loss {loss:.3f} |
 | step entropy | mean negative log-probability of each step of its own greedy traces | AUROC {auroc:.3f} for "this step states a hidden fact" ({gaps} of {steps} steps) |
 | asking data | asks before the facts among the {top:.0%} most uncertain steps, responses by the rule user | {rows} rows, {asks} asks, {right:.1%} about a hidden fact |
-| SFT | TRL, loss on the model's own tokens only | {rows} rows, one epoch |
+| SFT | TRL, loss on the model's own tokens only | {rows} rows, {epochs:g} epochs{resumed} |
 
 The guesses in the base's training text are a modelling choice: a model that never saw reasoning over unstated facts copies a
 nearby number with confidence, and its step entropy finds little. Of the chosen steps, {rejected} were turned down.
@@ -82,12 +82,20 @@ def card(config: Any, stages: Mapping[str, Mapping[str, Any]], versions: Mapping
         rows=augmentation["rows"],
         asks=augmentation["asks"],
         right=augmentation["right_fact"],
+        epochs=config.sft.get("num_train_epochs", 1),
+        resumed=_resumed(stages["sft"]),
         rejected=", ".join(f'{count} as "{reason}"' for reason, count in augmentation["rejected"].items()),
         auroc_validation=asking["entropy_validation"]["auroc"],
         auroc_sampled=asking["entropy_validation_sampled"]["auroc"],
     )
     tail = _TAIL.format(versions=", ".join(f"{name} {number}" for name, number in versions.items()))
     return "\n".join([head, *_conditions(evaluation), "", *_personas(evaluation["personas"]), tail])
+
+
+def _resumed(sft: Mapping[str, Any]) -> str:
+    """A run that was extended has seen other learning rates than a fresh one with the same settings."""
+    step = sft["extended_at_step"]
+    return f"; extended at step {step}, where a shorter schedule had ended" if step else ""
 
 
 def _conditions(evaluation: Mapping[str, Any]) -> list[str]:

@@ -160,6 +160,7 @@ class Chain:
         return export(self.out, c)
 
     def _tokenizer(self) -> dict[str, Any]:
+        shutil.rmtree(self.out / "base", ignore_errors=True)  # of another tokenizer: nothing to go on from
         tokenizer = train_tokenizer(tokenizer_texts(self.config), self.config.vocab_size)
         save_tokenizer(tokenizer, self.out / "tokenizer", self.config.size.max_position_embeddings)
         return {"entries": tokenizer.get_vocab_size()}
@@ -181,6 +182,7 @@ class Chain:
 
     def _asking(self) -> dict[str, Any]:
         c, base = self.config, self.out / "base"
+        shutil.rmtree(self.out / "sft", ignore_errors=True)  # of other rows
         score = functools.partial(scored_pairs, base, c.mixture.families)
         traces = shared_out(functools.partial(score, "train", 700_000_001, 0.0), c.trace_pairs, c.processes)
         validation = shared_out(functools.partial(score, "validation", 5, 0.0), c.checked_pairs, c.processes)
@@ -215,9 +217,11 @@ class Chain:
             command += ["torch.distributed.run", "--standalone", f"--nproc_per_node={self.config.processes}", "-m"]
         command += ["training.sft", "--config", str(Path(__file__).parent / "configs" / "tiny_sft.yaml")]
         command += [word for key, value in arguments.items() for word in (f"--{key}", str(value))]
+        had_ended = (self.out / "sft.json").exists()
+        extended = max((int(c.name.split("-")[1]) for c in sft_out.glob("checkpoint-*")), default=0) if had_ended else 0
         subprocess.run(command, check=True)
         self._add_tokenizer(sft_out)
-        return {"rows": sum(1 for _ in (self.out / "asking.jsonl").open())}
+        return {"rows": sum(1 for _ in (self.out / "asking.jsonl").open()), "extended_at_step": extended}
 
     def _evaluation(self) -> dict[str, Any]:
         e = self.config.evaluation
