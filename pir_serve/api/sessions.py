@@ -44,14 +44,14 @@ class _Query(BaseModel):
     model_config = _QUERY
 
 
-class _ListQuery(_Query):
+class ListQuery(_Query):
     status: StatusFilter | None = None
     search: str = Field(default="", max_length=1000)
     limit: int = Field(default=20, ge=1, le=MAX_PAGE)
     cursor: str | None = None
 
 
-class _ShowQuery(_Query):
+class ShowQuery(_Query):
     ids: bool = False
     limit: int = Field(default=20, ge=1, le=MAX_PAGE)
     """Scoring the steps of a long reasoning takes some 30 ms."""
@@ -62,7 +62,7 @@ def _as_utc(time: datetime) -> datetime:
     return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
-class _ExportQuery(_Query):
+class ExportQuery(_Query):
     status: StatusFilter | None = None
     since: Annotated[datetime, AfterValidator(_as_utc)] | None = None
     """A date or time as in ISO 8601, in UTC if it names no zone, or Unix seconds."""
@@ -70,7 +70,7 @@ class _ExportQuery(_Query):
     session: str | None = None
 
 
-class _ResumeBody(BaseModel):
+class ResumeBody(BaseModel):
     """What is ours; all else is as in a chat completion, and checked there."""
 
     model_config = ConfigDict(strict=True, extra="allow", frozen=True)
@@ -82,7 +82,7 @@ class _ResumeBody(BaseModel):
     pir: Any = None
 
 
-class _RenameBody(BaseModel):
+class RenameBody(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
     title: str | None = Field(max_length=200)
     """None or "": the one that it has by itself."""
@@ -90,7 +90,7 @@ class _RenameBody(BaseModel):
 
 async def list_sessions(request: Request) -> HttpResponse:
     gateway, tenant = _enter(request)
-    query = _query(_ListQuery, request)
+    query = _query(ListQuery, request)
     page = await gateway.store.sessions(
         tenant, status=_statuses(query.status), search=query.search, limit=query.limit, cursor=query.cursor
     )
@@ -100,7 +100,7 @@ async def list_sessions(request: Request) -> HttpResponse:
 async def show_session(request: Request) -> HttpResponse:
     """A session with its newest nodes as a tree, or a node alone with all its segments."""
     gateway, tenant = _enter(request)
-    query = _query(_ShowQuery, request)
+    query = _query(ShowQuery, request)
     name = request.path_params["id"]
     node = await gateway.store.get(tenant, name)
     if node is not None:
@@ -124,7 +124,7 @@ async def show_session(request: Request) -> HttpResponse:
 async def resume_session(request: Request) -> ASGIApp:
     """Answer a question: the reply is a chat completion's, streamed or not."""
     gateway, tenant = _enter(request)
-    body = await _body(_ResumeBody, request)
+    body = await _body(ResumeBody, request)
     if body.action == "decline" and body.response is not None:
         raise RequestError("a decline has no response; leave one of the two out", param="response")
     if body.action == "respond" and not (body.response or "").strip():
@@ -153,7 +153,7 @@ async def resume_session(request: Request) -> ASGIApp:
 
 async def rename_session(request: Request) -> HttpResponse:
     gateway, tenant = _enter(request)
-    body = await _body(_RenameBody, request)
+    body = await _body(RenameBody, request)
     name = request.path_params["id"]
     node = await gateway.store.get(tenant, name)
     name = name if node is None else node.trajectory.session
@@ -179,7 +179,7 @@ async def delete_session(request: Request) -> HttpResponse:
 async def export_sessions(request: Request) -> HttpResponse:
     """A JSON line for each node, newest first, written as they are read."""
     gateway, tenant = _enter(request)
-    query = _query(_ExportQuery, request)
+    query = _query(ExportQuery, request)
     if gateway.settings.show_reasoning != "full":
         raise ReasoningHidden(
             "this gateway does not show reasoning (PIR_SHOW_REASONING), which is what an export holds"
@@ -197,14 +197,14 @@ async def export_sessions(request: Request) -> HttpResponse:
     return StreamingResponse(lines(), media_type="application/jsonl")
 
 
-def _rows(gateway: Gateway, query: _ExportQuery, nodes: tuple[Node, ...]) -> bytes:
+def _rows(gateway: Gateway, query: ExportQuery, nodes: tuple[Node, ...]) -> bytes:
     codecs = {served.digest: served.codec for served in gateway.models.values()}
     since = query.since.timestamp() if query.since else float("-inf")
     wanted = (node for node in nodes if node.created >= since and query.model in (None, node.model))
     return b"".join(orjson.dumps(export_row(node, codecs.get(node.digest))) + b"\n" for node in wanted)
 
 
-async def _exported(gateway: Gateway, tenant: str, query: _ExportQuery, cursor: str | None) -> Page[Node]:
+async def _exported(gateway: Gateway, tenant: str, query: ExportQuery, cursor: str | None) -> Page[Node]:
     return await gateway.store.list(
         tenant, session=query.session, status=_statuses(query.status), limit=_EXPORTED_AT_ONCE, cursor=cursor
     )

@@ -37,7 +37,7 @@ async def test_the_page_names_what_replies_hold(make_desk: Callable[..., Desk]) 
         (row,) = map(json.loads, (await client.get(f"{URL}/export")).text.splitlines())
     (node,) = shown["branches"]
     query, fields = tables("List")
-    assert query == set(sessions._ListQuery.model_fields)
+    assert query == set(sessions.ListQuery.model_fields)
     assert fields == session.keys() == shown.keys() - {"branches", "has_more", "next_cursor"}
     nodes, segments = tables("Show")
     assert nodes == node.keys()
@@ -50,7 +50,7 @@ async def test_the_page_names_what_replies_hold(make_desk: Callable[..., Desk]) 
 def test_the_page_names_what_resuming_takes() -> None:
     (body,) = tables("Resume")
     assert {"response", "action", "model"} <= body
-    assert set(sessions._ResumeBody.model_fields) == {"response", "action", "model", "messages", "pir"}
+    assert set(sessions.ResumeBody.model_fields) == {"response", "action", "model", "messages", "pir"}
 
 
 def test_the_page_names_every_path() -> None:
