@@ -18,7 +18,7 @@ _OWN = {
     "sessions": "List, show, answer, delete and export what a gateway keeps of conversations.",
     "doctor": "Check settings, store, engine, tokenizer and tags, and say what is wrong.",
     "conformance": "Check that a gateway pauses and resumes as the protocol says.",
-    "models": "List the published models that need no configuration.",
+    "models": "List known models, and the commands that serve them or any other.",
 }
 _ADDED = {
     "problems": "Write word problems, complete or with a fact left out.",
