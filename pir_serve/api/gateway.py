@@ -109,6 +109,7 @@ class Gateway:
         self.screening = load_screening(settings.screen)
         self.gate = None if settings.gate_nats is None else Gate(settings.gate_nats, settings.gate_max)
         self._later: deque[Coroutine[Any, Any, None]] = deque()
+        self._left_out = 0
         self._working_off: asyncio.Task[None] | None = None
         self._spawned: set[asyncio.Task[None]] = set()
 
@@ -119,7 +120,7 @@ class Gateway:
         """
         if len(self._later) >= _MAX_LATER:
             work.close()
-            logger.warning("the store is slow: what is done after a reply was left out")
+            self._left_out += 1
             return
         self._later.append(work)
         if self._working_off is None or self._working_off.done():
@@ -129,6 +130,9 @@ class Gateway:
         await asyncio.sleep(_PAUSE_S)
         while self._later:
             await self._later.popleft()
+        if self._left_out:
+            logger.warning("the store was slow: what is done after a reply was left out %d times", self._left_out)
+            self._left_out = 0
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """A task that may outlive its request; cancelled when the gateway stops, before the store is closed."""

@@ -124,7 +124,8 @@ class Store(Protocol):
         Raises: StoreError, ConfigError (written by a newer version, or not ours)."""
 
     async def put(self, node: Node) -> None:
-        """Durable when it returns: a kill -9 right after loses nothing. Putting the same again changes nothing.
+        """Durable when it returns: a kill -9 right after loses nothing, a power cut no suspension. Putting the same
+        again changes nothing.
 
         Nothing is refused for want of room: a tenant over its cap loses its oldest finished nodes, then its oldest
         suspensions, but never the node just put."""

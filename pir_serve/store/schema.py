@@ -78,6 +78,17 @@ def transaction(db: Database, kind: str = "IMMEDIATE") -> Iterator[None]:
         raise
 
 
+@contextmanager
+def unflushed(db: Database) -> Iterator[None]:
+    """Commits within survive the end of this process, but perhaps not that of the machine: they do not wait for the
+    disk. The next one outside flushes them too."""
+    db.execute("PRAGMA synchronous=NORMAL")
+    try:
+        yield
+    finally:
+        db.execute("PRAGMA synchronous=FULL")
+
+
 def _version(db: Database, path: str) -> int:
     """How many migrations the file has seen; within a transaction, as it asks twice. Raises: ConfigError."""
     application_id, version = (int(db.execute(f"PRAGMA {k}").fetchone()[0]) for k in ("application_id", "user_version"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Set
@@ -16,7 +17,7 @@ from pir_serve.store.cursor import read_cursor, write_cursor
 from pir_serve.store.lanes import Lanes
 from pir_serve.store.node_rows import NodeRows, insert
 from pir_serve.store.payload import Payloads
-from pir_serve.store.schema import MEMORY, WAITING
+from pir_serve.store.schema import MEMORY, WAITING, unflushed
 from pir_serve.store.sealed import Sealer
 from pir_serve.store.session_rows import Head, SessionRows, status_values
 from pir_serve.store.sqlite_responses import SqliteResponses
@@ -71,8 +72,13 @@ class SqliteStore:
     async def put(self, node: Node) -> None:
         """Raises: StoreError, also where another node has this id."""
         assert node.status is not Status.IN_PROGRESS
-        row = self._nodes.row(node)
-        is_new, finished, waiting = await self._lanes.write(lambda db: insert(db, row, self._max_per_tenant))
+
+        def work(db: Database) -> tuple[bool, int, int]:
+            row = self._nodes.row(node)  # compressing takes longer than the database does: not in the event loop
+            with contextlib.nullcontext() if node.status is Status.AWAITING_USER else unflushed(db):
+                return insert(db, row, self._max_per_tenant)
+
+        is_new, finished, waiting = await self._lanes.write(work)
         if finished or waiting:
             self._evicted["finished"] += finished
             self._evicted["waiting"] += waiting
