@@ -90,9 +90,17 @@ def mock_engine(tokenizer: Path, cores: tuple[int, ...]) -> Iterator[Started]:
 
 
 @contextlib.contextmanager
-def gateway(engine_url: str, tokenizer: Path, cores: tuple[int, ...]) -> Iterator[Started]:
+def real_vllm(python: str, model_dir: Path, model: str) -> Iterator[Started]:
+    """A vLLM on the CPU, from the venv of `python`. Raises: StartFailed."""
+    arguments = ["-m", "tests.engines.servers", "vllm", python, str(model_dir), "0", model]
+    with _running(arguments, ()) as started:
+        yield started
+
+
+@contextlib.contextmanager
+def gateway(engine_url: str, tokenizer: Path, cores: tuple[int, ...], model: str = MODEL) -> Iterator[Started]:
     """`pir serve` over an engine that speaks vLLM, with a store of its own. Raises: StartFailed."""
-    flags = ["--engine", "vllm", "--engine-url", engine_url, "--model", MODEL, "--tokenizer", str(tokenizer)]
+    flags = ["--engine", "vllm", "--engine-url", engine_url, "--model", model, "--tokenizer", str(tokenizer)]
     with _pir_serve(flags, cores) as started:
         yield started
 

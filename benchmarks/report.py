@@ -255,7 +255,8 @@ is on the disk (fsync) before its last chunk leaves: that is most of what its en
 MEMORY = """A gateway of its own, warmed up with 256 replies; then so many conversations stop at a question. Suspended
 trajectories live on the disk, not in memory; what grows is caches and the allocator."""
 MORE = """- `python benchmarks/store.py`: how fast suspensions are stored and found among ten thousand.
-- `python -m benchmarks.local_decoder`: our own decoder beside transformers' continuous batching."""
+- `python -m benchmarks.local_decoder`: our own decoder beside transformers' continuous batching.
+- `python -m benchmarks.real_engine`: throughput through the gateway over a real vLLM, beside vLLM direct."""
 
 
 def _local_words(local: LocalUser) -> str:

@@ -105,7 +105,7 @@ class CompletionsEngine(ABC):
 
     async def generate(self, request: LegRequest) -> AsyncGenerator[TokenChunk, None]:
         """See `Engine.generate`."""
-        body = orjson.dumps(self._body(request))
+        body = orjson.dumps(self.body(request))
         stream = LegStream(request)
         reply = await self._post(body, self._leg_headers(request))
         try:
@@ -122,8 +122,8 @@ class CompletionsEngine(ABC):
             last = replace(last, text=last.text.removesuffix(await self._spelling(stream.eos_id)))
         yield last
 
-    def _body(self, request: LegRequest) -> dict[str, Any]:
-        """Raises: EngineRejected, ContextLengthExceeded: what must not reach the engine."""
+    def body(self, request: LegRequest) -> dict[str, Any]:
+        """What the engine is sent. Raises: EngineRejected, ContextLengthExceeded: what must not reach the engine."""
         params = request.sampling
         body: dict[str, Any] = {
             "model": self.model,
