@@ -92,12 +92,8 @@ class _Connection:
         self._reading = asyncio.create_task(self._read_for_ever())
         try:
             await self._reading
-        except (WebSocketDisconnect, _PeerStuck):
-            pass
-        except asyncio.CancelledError:
-            if not self._reading.cancelled():  # not us who ended it, but somebody who ends this task
-                self._reading.cancel()
-                raise
+        except (WebSocketDisconnect, _PeerStuck, asyncio.CancelledError):
+            pass  # cancelled by a lane whose peer is gone or stuck, or by the server that stops
         finally:
             for task in self._tasks:
                 task.cancel()
