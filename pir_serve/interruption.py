@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pir_serve.engines.base import TokenChunk
 from pir_serve.markup import TAGS, Event, Malformed, State, StreamParser
 from pir_serve.policy import Gate
@@ -20,6 +22,14 @@ def single_tokens(chunk: TokenChunk, decoder: IncrementalDecoder) -> list[TokenC
     if chunk.finish_reason is not None and (rest := decoder.finish()):
         parts.append(TokenChunk(text=rest))
     return parts
+
+
+def redecoded(chunk: TokenChunk, decoder: IncrementalDecoder) -> TokenChunk:
+    """The chunk with its text spelled by us: after a change of engines a character may straddle the break."""
+    text = decoder.feed(chunk.token_ids)
+    if chunk.finish_reason is not None:
+        text += decoder.finish()
+    return replace(chunk, text=text)
 
 
 def steer_cut(parser: StreamParser, length: int, *, at_line_end: bool, text: str) -> int | None:

@@ -13,11 +13,12 @@ from typing import Literal
 from pir_serve.engines.base import Engine, FinishReason, LegRequest, TokenChunk, Usage
 from pir_serve.errors import EngineUnavailable
 from pir_serve.events import AnswerDelta, LegEvent, ReasoningDelta, StepScored
-from pir_serve.interruption import StepGate, is_missing_close, single_tokens, steer_cut
+from pir_serve.interruption import StepGate, is_missing_close, redecoded, single_tokens, steer_cut
 from pir_serve.markup import TAGS, AnswerText, AskDone, Event, Malformed, ReasoningText, State, StreamParser
+from pir_serve.mending import LATE_ASK, AnswerStart, closing_of_thought, is_open_question
 from pir_serve.params import RunParams
 from pir_serve.policy import Gate
-from pir_serve.prompt import IncrementalDecoder, PromptCodec
+from pir_serve.prompt import PromptCodec
 from pir_serve.steering import Mailbox, Phase
 from pir_serve.stops import StopStrings
 from pir_serve.trajectory import Author, Segment, Status, Trajectory
@@ -42,8 +43,12 @@ class Leg:
         mailbox: Mailbox | None = None,
         gate: Gate | None = None,
         in_ask: bool = False,
+        in_answer: bool = False,
+        mends_late_ask: bool = False,
     ) -> None:
-        """`in_ask`: the gate has opened an ask at the trajectory's end, and the leg is its question and no more."""
+        """`in_ask`: an ask was opened for the model at the trajectory's end, and the leg is its question and no more.
+        `in_answer`: its think block was closed for it.
+        """
         self.start = trajectory
         self.codec = codec
         self.params = params
@@ -60,14 +65,17 @@ class Leg:
         self.reasoning_tokens = 0
         self.stopped = False
         self.in_ask = in_ask
-        self.interrupted: Literal["steer", "gate"] | None = None
+        self.in_answer = in_answer
+        self.interrupted: Literal["steer", "gate", "late_ask"] | None = None
         self.cut = 0
         """Characters of the leg's text that are kept, if it was interrupted."""
+        self.closing = ""
+        """What is written behind the leg in the model's place (`pir_serve.mending`)."""
         self._mailbox = mailbox
         self._gate = StepGate(gate, trajectory) if gate is not None and not in_ask else None
         self._decoder = codec.incremental() if mailbox is not None or self._gate is not None else None
         """Where cuts may be needed the text is spelled by us: they are then exact."""
-        self._parser = StreamParser(state=State.ASK if in_ask else State.THINK)
+        self._parser = StreamParser(state=State.ASK if in_ask else State.ANSWER if in_answer else State.THINK)
         scored = params.uncertainty or self._gate is not None
         self._scorer = StepScorer(codec.incremental().feed, in_ask=in_ask) if scored else None
         self._length = 0
@@ -75,7 +83,8 @@ class Leg:
         self._at_line_end = not in_ask
         """Legs begin behind `<think>`, a response or a finished step."""
         self._stop = StopStrings(params.stop)
-        self._answering = False
+        self._answer_start = AnswerStart() if mends_late_ask else None
+        self._answering = in_answer
         self._said_reasoning = index > 0
         self._said_answer = False
 
@@ -113,7 +122,7 @@ class Leg:
             async for chunk in chunks:
                 if chunk.finish_reason == "abort":
                     raise EngineUnavailable("the engine aborted the generation")
-                yield _redecoded(chunk, decoder)
+                yield redecoded(chunk, decoder)
                 if chunk.finish_reason is not None:
                     return
         raise EngineUnavailable("the engine's stream ended without a finish reason")
@@ -156,7 +165,7 @@ class Leg:
             return [chunk]
         if self._mailbox is not None and self._mailbox.is_waiting and not self._answering:
             return single_tokens(chunk, self._decoder)
-        return [_redecoded(chunk, self._decoder)]
+        return [redecoded(chunk, self._decoder)]
 
     def _hear(self, part: TokenChunk, out: list[LegEvent]) -> None:
         was_answering = self._answering
@@ -187,14 +196,23 @@ class Leg:
                 self.reasoning_tokens = self._tokens_before_answer(len(part.token_ids))
                 if self._mailbox is not None and not self.in_ask:
                     self._mailbox.phase = Phase.ANSWERING
+        if self._answer_start is not None and self._answer_start.is_ask and not self.in_ask:
+            self._reopen()
         if self.interrupted and self.cut > self._parser.consumed:
             # What the parser holds back is text, now that nothing follows; unless it began the tag we cut before.
             self._see([e for e in self._parser.finish() if not is_missing_close(e)], out)
         self._report(steps, out)
 
-    def _interrupt(self, by: Literal["steer", "gate"], at: int) -> None:
+    def _interrupt(self, by: Literal["steer", "gate", "late_ask"], at: int) -> None:
         self.interrupted = by
         self.cut = at
+
+    def _reopen(self) -> None:
+        """The answer begins with an ask: the leg is to end where the reasoning did."""
+        self.malformed.append(LATE_ASK)
+        self._interrupt("late_ask", "".join(self.texts).index(TAGS.think_close))
+        if self._mailbox is not None:
+            self._mailbox.phase = Phase.REASONING
 
     def _report(self, steps: list[Step], out: list[LegEvent]) -> None:
         if self.params.uncertainty:
@@ -216,10 +234,12 @@ class Leg:
                 self.malformed.append(event.kind)
         self._answering = self._answering or self._parser.state is State.ANSWER
 
-    def _say(self, text: str, out: list[LegEvent]) -> None:
+    def _say(self, text: str, out: list[LegEvent], *, last: bool = False) -> None:
         """Answer text, without the blank lines before it and from no further than a stop string of the user."""
         if self.stopped:
             return
+        if self._answer_start is not None:
+            text = self._answer_start.feed(text, last=last)
         text, self.stopped = self._stop.feed(text if self._said_answer else text.lstrip())
         if text:
             self._said_answer = True
@@ -229,8 +249,10 @@ class Leg:
         out: list[LegEvent] = []
         if self.ask is None and not self.interrupted:
             so_far = len(self.malformed)
-            self._see(self._parser.finish(), out)
+            self._see(self._end_events(), out)
+            self._say("", out, last=True)
             self.end_fault = next(iter(self.malformed[so_far:]), None)
+            self._close_thought()
             if self.finish_reason == "length":
                 del self.malformed[so_far:]  # cut short by a limit: no fault of the model
             if rest := "" if self.stopped else self._stop.rest():
@@ -241,20 +263,42 @@ class Leg:
             self.reasoning_tokens = len(self.ids)
         return [] if self.in_ask else out
 
+    def _end_events(self) -> list[Event]:
+        """Of the text's end, a question that was left open being closed."""
+        ended = self.params.mends_markup and self.finish_reason == "stop"
+        if not (ended and self._parser.state is State.ASK and is_open_question("".join(self.texts))):
+            return self._parser.finish()
+        self.closing = TAGS.ask_close
+        return [Malformed("unclosed_ask"), *self._parser.feed(self.closing)]
+
+    def _close_thought(self) -> None:
+        """Where the model stopped in its reasoning, and nothing of the user's waits to go in there."""
+        text = "".join(self.texts)
+        ended = self.params.mends_markup and self.finish_reason == "stop" and not (self.in_ask or self.in_answer)
+        waits = self._mailbox is not None and self._mailbox.is_waiting
+        if ended and not waits and self.end_fault == "missing_think_close" and text.strip():
+            self.closing = closing_of_thought(text)
+
     def close(self) -> Trajectory:
         """The trajectory with this leg's tokens, cut at the ask's end or where it was interrupted."""
         segment = Segment(Author.MODEL, "".join(self.texts), tuple(self.ids), tuple(self.logprobs))
-        if self.ask is not None:
+        written: tuple[Segment, ...] = ()
+        if self.closing:
+            segment = self.codec.cut(segment, len(segment.text))  # without the token that ended the turn
+            written = (self.codec.encode_closing(self.closing),)
+        elif self.ask is not None:
             segment = self.codec.close_ask(segment, self.ask.end)
         elif self.interrupted:
             segment = self.codec.cut(segment, self.cut)
-        grown = self.start.append(segment)
+        grown = self.start.append(segment, *written)
         return replace(grown, malformed=(*grown.malformed, *self.malformed))
 
     def conclude(self, trajectory: Trajectory, limit: str) -> Trajectory:
         """How a leg without an ask leaves the trajectory; `limit` names the length limit that applied."""
         if self.finish_reason == "length" and not self.stopped:
             return trajectory.end(Status.INCOMPLETE, limit)
+        if self.in_answer and not self._said_answer and not self.stopped:
+            return trajectory.end(Status.FAILED, "missing_think_close")
         if not self._answering:
             return trajectory.end(Status.FAILED, self.end_fault)
         return trajectory.end(Status.COMPLETED)
@@ -281,14 +325,6 @@ def leg_seed(seed: int | None, leg: int) -> int | None:
     if seed is None or leg == 0:
         return seed
     return int.from_bytes(hashlib.sha256(f"{seed}:{leg}".encode()).digest()[:4]) & 0x7FFF_FFFF
-
-
-def _redecoded(chunk: TokenChunk, decoder: IncrementalDecoder) -> TokenChunk:
-    """The chunk with its text spelled by us: after a change of engines a character may straddle the break."""
-    text = decoder.feed(chunk.token_ids)
-    if chunk.finish_reason is not None:
-        text += decoder.finish()
-    return replace(chunk, text=text)
 
 
 def _generator(chunks: AsyncIterator[TokenChunk]) -> AsyncGenerator[TokenChunk, None]:

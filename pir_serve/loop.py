@@ -129,11 +129,15 @@ class _Run:
         self.written = 0
         self.gate = params.gate
         self.before_opening: Trajectory | None = None
-        """The trajectory without the ask that the gate has opened, while its question is written."""
+        """The trajectory without the ask that was opened for the model, while its question is written."""
+        self.in_answer = False
+        """Whether the think block was closed for the model."""
+        self.mends_late_ask = params.mends_markup
 
     async def events(self) -> AsyncGenerator[LoopEvent | Steered, None]:
         while True:
-            while self.before_opening is None and (said := self._said()) is not None:
+            in_thought = self.before_opening is None and not self.in_answer
+            while in_thought and (said := self._said()) is not None:
                 self.trajectory = self.trajectory.volunteer(said, self.codec.encode_response(said))
                 yield Steered(said, len(self.trajectory.segments) - 1)
             left, limit = self._budget()
@@ -149,10 +153,11 @@ class _Run:
             self.trajectory = leg.close()
             if leg.in_ask and not self._is_opening_kept(leg):
                 continue
-            if leg.interrupted == "gate":
+            if leg.interrupted in ("gate", "late_ask"):
                 self.before_opening = self.trajectory
                 self.trajectory = self.trajectory.append(self.codec.encode_ask_open())
-            if leg.interrupted:
+            self.in_answer = self.in_answer or (leg.ask is None and bool(leg.closing))
+            if leg.interrupted or (leg.ask is None and leg.closing):
                 continue
             if leg.ask is None:
                 yield self._ended(leg.conclude(self.trajectory, limit), leg.finish_reason)
@@ -190,16 +195,19 @@ class _Run:
             mailbox=self.mailbox,
             gate=self.gate if may_ask else None,
             in_ask=self.before_opening is not None,
+            in_answer=self.in_answer,
+            mends_late_ask=self.mends_late_ask and not self.in_answer,
         )
 
     def _is_opening_kept(self, leg: Leg) -> bool:
-        """Whether the model has written a question where the gate let it; else all is as it was, and the gate shut."""
+        """Whether the model has written a question where it was let; else all is as it was, and it is let no more."""
         assert self.before_opening is not None
         before, self.before_opening = self.before_opening, None
         if leg.ask is not None and leg.ask.text:
             return True
         self.trajectory = replace(before, malformed=(*before.malformed, "gate_abandoned"))
         self.gate = None
+        self.mends_late_ask = False
         return False
 
     async def _settle(self) -> Steered | Ended | None:

@@ -28,5 +28,7 @@ class RunParams:
     """Sees each question before the user does; None lets all through."""
     gate: Gate | None = None
     """Turns uncertain steps into asks; needs an engine that tells log-probabilities."""
+    mends_markup: bool = False
+    """Whether what an untrained model gets wrong in the markup is mended (`pir_serve.mending`)."""
     request_id: str = ""
     tenant: str = ""

@@ -161,6 +161,10 @@ class PromptCodec:
         """`<asking>` alone: the model is to go on with a question."""
         return self._joined([Part(Author.TEMPLATE, TAGS.ask_open, trusted=True)], Author.TEMPLATE)
 
+    def encode_closing(self, text: str) -> Segment:
+        """A tag that the model has left out, with what stands around it."""
+        return self._joined([Part(Author.TEMPLATE, text, trusted=True)], Author.TEMPLATE)
+
     def encode_model(self, text: str, *, at_start: bool = False) -> Segment:
         """Text that the model wrote or is to learn to write: tags and control tokens in it are meant.
 

@@ -122,6 +122,7 @@ async def prepare(
             auto_response=gateway.settings.auto_response,
             screen=gateway.screening,
             gate=gateway.gate,
+            mends_markup=served.codec.preset.mode == "prompted",
             request_id=request_id,
             tenant=tenant,
         ),

@@ -130,7 +130,7 @@ async def test_limits_failures_and_refused_asks_have_their_statuses(make_desk: M
             assert output_text(never) == "Six pens at Take a guess. each."
             assert never["pir"]["auto_answers"][0]["reason"] == "never"
             assert never["usage"]["pir"] == {"auto_answers": 1}
-    async with in_process(make_desk(lambda p: "\nI do not know.")) as client:
+    async with in_process(make_desk(["\nI do not know.", ""] * 2)) as client:
         for make in (made, streamed):
             lost = await make(client)
             assert lost["status"] == "failed" and "missing_think_close" in lost["error"]["message"]
