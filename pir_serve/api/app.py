@@ -17,6 +17,7 @@ from starlette.routing import Route, WebSocketRoute
 from pir_serve.api import sessions
 from pir_serve.api.chat import chat_completions
 from pir_serve.api.gateway import Gateway, error_reply, json_reply, request_id
+from pir_serve.api.openapi import openapi
 from pir_serve.api.responses import http as responses
 from pir_serve.api.responses.jobs import Jobs
 from pir_serve.api.responses.socket import connect
@@ -50,6 +51,7 @@ def create_app(gateway: Gateway, *, manage: bool = True) -> Starlette:
             *sessions.ROUTES,
             Route("/health", health, methods=["GET"]),
             Route("/ready", ready, methods=["GET"]),
+            Route("/openapi.json", openapi, methods=["GET"]),
         ],
         lifespan=lifespan if manage else None,
         exception_handlers={PirError: _on_pir_error, HTTPException: _on_http_error, Exception: _on_mistake},
