@@ -41,6 +41,7 @@ def create_app(gateway: Gateway, *, manage: bool = True) -> Starlette:
             Route("/v1/chat/completions", chat_completions, methods=["POST"]),
             Route("/v1/responses", responses.create, methods=["POST"]),
             WebSocketRoute("/v1/responses", connect),
+            Route("/v1/responses/compact", responses.compact, methods=["POST"]),
             Route("/v1/responses/{response_id}", responses.retrieve, methods=["GET"]),
             Route("/v1/responses/{response_id}", responses.delete, methods=["DELETE"]),
             Route("/v1/responses/{response_id}/cancel", responses.cancel, methods=["POST"]),

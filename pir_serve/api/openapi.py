@@ -78,6 +78,7 @@ def _paths() -> dict[str, Any]:
         "/v1/responses": {
             "post": _generation("create_response", "A response, or the model's question", "ResponsesBody", "Response")
         },
+        "/v1/responses/compact": {"post": _operation("compact_response", "Not supported: always refused", "Error")},
         "/v1/responses/{response_id}": {
             "get": _operation(
                 "get_response",

@@ -114,7 +114,7 @@ _CHAT: dict[str, Schema] = {
 
 _ITEM = {"id": _TEXT, "status": _one_of("in_progress", "completed", "incomplete")}
 _MESSAGE = {**_ITEM, "type": _one_of("message")}
-_REASONING = {"type": _one_of("reasoning"), "summary": _array(_ANY), "encrypted_content": nullable(_TEXT)}
+_REASONING = {"type": _one_of("reasoning"), "summary": _array(_ANY)}
 _INPUT_PART = _object({"type": _one_of("input_text"), "text": _TEXT})
 _OUTPUT_PART = _object({
     "type": _one_of("output_text"), "text": _TEXT, "annotations": _array(_ANY), "logprobs": _array(_ANY),
@@ -125,7 +125,10 @@ _FUNCTION_CALL = _object({
 
 _RESPONSES: dict[str, Schema] = {
     "OutputItem": {"anyOf": [
-        _object({**_ITEM, **_REASONING, "content": _array(_object({"type": _one_of("reasoning_text"), "text": _TEXT}))}),
+        _object(
+            {**_ITEM, **_REASONING, "content": _array(_object({"type": _one_of("reasoning_text"), "text": _TEXT}))},
+            {"encrypted_content": _TEXT},
+        ),
         _object({**_MESSAGE, "role": _one_of("assistant"), "content": _array(_OUTPUT_PART)}),
         _FUNCTION_CALL,
     ]},
@@ -139,7 +142,7 @@ _RESPONSES: dict[str, Schema] = {
             **_ITEM, "type": _one_of("function_call_output"), "call_id": _TEXT,
             "output": {"anyOf": [_TEXT, _array(_INPUT_PART)]},
         }),
-        _object({"id": _TEXT, **_REASONING}),
+        _object({"id": _TEXT, **_REASONING, "encrypted_content": nullable(_TEXT)}),
     ]},
     "InputItems": _list(_ref("InputItem"), first_id=_TEXT, last_id=_TEXT, has_more=_FLAG),
     "ResponseUsage": _object(
@@ -161,7 +164,8 @@ _RESPONSES: dict[str, Schema] = {
             "instructions": nullable(_TEXT), "metadata": {"type": "object", "additionalProperties": _TEXT},
             "max_output_tokens": nullable(_COUNT), "max_tool_calls": nullable({"type": "integer"}),
             "parallel_tool_calls": _FLAG, "tool_choice": _ANY, "tools": _array(_FREE), "text": _FREE, "reasoning": _FREE,
-            "temperature": _NUMBER, "top_p": _NUMBER, "top_logprobs": _COUNT, "truncation": _TEXT,
+            "temperature": _NUMBER, "top_p": _NUMBER, "frequency_penalty": _NUMBER, "presence_penalty": _NUMBER,
+            "top_logprobs": _COUNT, "truncation": _TEXT,
             "service_tier": _TEXT, "safety_identifier": nullable(_TEXT), "prompt_cache_key": nullable(_TEXT),
             "user": nullable(_TEXT),
         },

@@ -44,6 +44,7 @@ WRONG: list[tuple[Json, str | None, str | None]] = [
     ({"input": [USER, CALL | {"name": 7}, USER]}, "input[1].name", None),
     ({"input": [USER, {"type": "function_call_output", "call_id": "c1"}]}, "input[1].output", None),
     ({"input": [USER, {"type": "function_call_output", "output": "x"}]}, "input[1].call_id", None),
+    ({"input": [USER, {"type": "function_call_output", "call_id": "c9", "output": "x"}]}, "input[1].call_id", None),
     ({"input": [USER, {"type": "reasoning", "encrypted_content": 7}, USER]}, "input[1].encrypted_content", None),
     ({"input": [{"type": "item_reference", "id": "msg_1"}]}, "input[0].type", "unsupported_value"),
     ({"input": [{"type": "computer_call_output"}]}, "input[0].type", "unsupported_value"),

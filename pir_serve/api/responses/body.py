@@ -10,8 +10,9 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field, StrictStr
 
 from pir_serve.api.request import STRICT, Finite, PirOptions, Tools, read_body_as, read_tools, wants_json
-from pir_serve.api.responses.items import Item, read_input
+from pir_serve.api.responses.items import Item, read_input, said_of
 from pir_serve.errors import RequestError, Unsupported
+from pir_serve.policy import is_housekeeping
 
 _Word = Annotated[str, Field(max_length=512)]
 
@@ -31,6 +32,8 @@ class ResponsesBody(BaseModel):
     temperature: Finite | None = Field(default=None, ge=0, le=2)
     top_p: Finite | None = Field(default=None, gt=0, le=1)
     top_k: int | None = Field(default=None, ge=-1, lt=1 << 31)
+    frequency_penalty: Finite | None = Field(default=None, ge=-2, le=2)
+    presence_penalty: Finite | None = Field(default=None, ge=-2, le=2)
     seed: int | None = Field(default=None, ge=-(1 << 63), lt=1 << 63)
     tools: list[Any] | None = None
     tool_choice: StrictStr | dict[str, Any] | None = None
@@ -111,7 +114,7 @@ def parse(data: Mapping[str, Any]) -> ResponsesRequest:
         if isinstance(tool, dict) and not isinstance(tool.get("name"), str):
             raise RequestError(f"tools[{k}] has no name", param=f"tools[{k}].name")
     text_format = (body.text or {}).get("format")
-    never_ask = wants_json(text_format, "text.format")
+    never_ask = wants_json(text_format, "text.format") or is_housekeeping(said_of(items)[-1].text)
     if text_format and text_format["type"] == "json_schema":
         for key, kind in (("name", str), ("schema", dict)):
             if not isinstance(text_format.get(key), kind):
@@ -122,6 +125,8 @@ def parse(data: Mapping[str, Any]) -> ResponsesRequest:
         "top_p": body.top_p,
         "top_k": body.top_k if body.top_k and body.top_k > 0 else None,
         "seed": body.seed,
+        "frequency_penalty": body.frequency_penalty,
+        "presence_penalty": body.presence_penalty,
     }
     return ResponsesRequest(
         body,

@@ -20,7 +20,7 @@ from pir_serve.api.responses.link import link
 from pir_serve.api.responses.writer import Event
 from pir_serve.api.sse import DONE, KEEPALIVE, STOPPING, end_stream, start_stream, write
 from pir_serve.api.turn import TurnEvent, prepare
-from pir_serve.errors import PirError, RequestError, ResponseNotFound
+from pir_serve.errors import PirError, RequestError, ResponseNotFound, Unsupported
 from pir_serve.store.responses import ResponseRecord
 
 logger = logging.getLogger(__name__)
@@ -110,6 +110,13 @@ async def input_items(request: Request) -> HttpResponse:
             "has_more": len(items) > limit,
         }
     )
+
+
+async def compact(request: Request) -> HttpResponse:
+    """Raises: Unsupported, always: a path of the API that this server does not have."""
+    gateway: Gateway = request.app.state.gateway
+    gateway.auth.tenant(request.headers)
+    raise Unsupported("compaction is not supported: a conversation is kept whole, and one that is too long is an error")
 
 
 class _Whole:

@@ -11,6 +11,7 @@ from pir_serve.api.request import TurnRequest
 from pir_serve.api.responses.body import ResponsesRequest
 from pir_serve.api.responses.items import Item, kept, said_of, sealed_of
 from pir_serve.errors import RequestError, SuspensionNotFound
+from pir_serve.resume import CALL_PREFIX
 from pir_serve.store.responses import ResponseStatus
 
 
@@ -33,9 +34,10 @@ async def link(
 
     Raises:
         SuspensionNotFound: there is no such response before it.
-        RequestError: that one has not ended, or in no reply.
+        RequestError: that one has not ended, or in no reply; the output of a call that nothing before it made.
     """
     past = await _past(gateway, request.body.previous_response_id, tenant, known or {})
+    _refuse_answers_to_nothing(request.items, past.conversation if past else ())
     conversation = (*(past.conversation if past else ()), *kept(request.items))
     sealed = sealed_of(request.items)
     pir = request.pir
@@ -55,6 +57,21 @@ async def link(
         is_kept=request.is_stored,
     )
     return turn, conversation
+
+
+def _refuse_answers_to_nothing(items: Iterable[Item], before: Iterable[Item]) -> None:
+    """Raises: RequestError, where an output follows no call: the client has lost something."""
+    known = {item["call_id"] for item in before if item["type"] == "function_call"}
+    for k, item in enumerate(items):
+        if item["type"] == "function_call":
+            known.add(item["call_id"])
+        elif item["type"] == "function_call_output":
+            call_id = item["call_id"]
+            if call_id not in known and not call_id.startswith(CALL_PREFIX):
+                raise RequestError(
+                    f"input[{k}] is the output of the call {call_id[:80]!r}, which no item before it has",
+                    param=f"input[{k}].call_id",
+                )
 
 
 def visible(request: ResponsesRequest, conversation: Iterable[Item]) -> Conversation:

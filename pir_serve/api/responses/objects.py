@@ -43,6 +43,8 @@ def response_object(
         "tools": [_tool(tool) for tool in body.tools or ()],
         "top_logprobs": 0,
         "top_p": sampling.top_p,
+        "frequency_penalty": sampling.frequency_penalty,
+        "presence_penalty": sampling.presence_penalty,
         "truncation": "disabled",
         "usage": None,
         "user": body.user,
@@ -71,8 +73,8 @@ def error_object(error: PirError | None, message: str = "internal error") -> dic
 def reasoning_item(item_id: str, text: str | None, sealed: str | None, status: str) -> Item:
     """`text` is None where reasoning is not shown."""
     content = [] if text is None else [{"type": "reasoning_text", "text": text}]
-    item = {"id": item_id, "type": "reasoning", "summary": [], "content": content}
-    return {**item, "encrypted_content": sealed, "status": status}
+    item = {"id": item_id, "type": "reasoning", "summary": [], "content": content, "status": status}
+    return item if sealed is None else {**item, "encrypted_content": sealed}  # Open Responses knows no null here
 
 
 def message_item(item_id: str, content: list[Item], status: str) -> Item:
