@@ -167,9 +167,8 @@ _RESPONSES: dict[str, Schema] = {
             "temperature": _NUMBER, "top_p": _NUMBER, "frequency_penalty": _NUMBER, "presence_penalty": _NUMBER,
             "top_logprobs": _COUNT, "truncation": _TEXT,
             "service_tier": _TEXT, "safety_identifier": nullable(_TEXT), "prompt_cache_key": nullable(_TEXT),
-            "user": nullable(_TEXT),
         },
-        {"pir": _ref("Pir")},
+        {"pir": _ref("Pir"), "user": _TEXT},
     ),
     "ResponseDeleted": _object({"id": _TEXT, "object": _one_of("response"), "deleted": _one_of(True)}),
 }

@@ -47,8 +47,8 @@ def response_object(
         "presence_penalty": sampling.presence_penalty,
         "truncation": "disabled",
         "usage": None,
-        "user": body.user,
         "prompt_cache_key": body.prompt_cache_key,
+        **({} if body.user is None else {"user": body.user}),  # never null at OpenAI
     }
 
 
