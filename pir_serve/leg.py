@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from bisect import bisect_left
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -16,7 +15,7 @@ from pir_serve.events import AnswerDelta, LegEvent, ReasoningDelta, StepScored
 from pir_serve.interruption import StepGate, is_missing_close, redecoded, single_tokens, steer_cut
 from pir_serve.markup import TAGS, AnswerText, AskDone, Event, Malformed, ReasoningText, State, StreamParser
 from pir_serve.mending import LATE_ASK, AnswerStart, closing_of_thought, is_open_question
-from pir_serve.params import RunParams
+from pir_serve.params import RunParams, leg_seed
 from pir_serve.policy import Gate
 from pir_serve.prompt import PromptCodec
 from pir_serve.steering import Mailbox, Phase
@@ -315,16 +314,6 @@ class Leg:
             key=lambda k: TAGS.think_close in self.codec.decode(self.ids[tail : k + 1]),
         )
         return min(before + closes + 1, len(self.ids))
-
-
-def leg_seed(seed: int | None, leg: int) -> int | None:
-    """The seed of a trajectory's leg: the request's own for the first, then numbers derived from it.
-
-    One seed for all legs would make each leg draw the same random numbers.
-    """
-    if seed is None or leg == 0:
-        return seed
-    return int.from_bytes(hashlib.sha256(f"{seed}:{leg}".encode()).digest()[:4]) & 0x7FFF_FFFF
 
 
 def _generator(chunks: AsyncIterator[TokenChunk]) -> AsyncGenerator[TokenChunk, None]:

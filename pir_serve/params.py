@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 
 from pir_serve.engines.base import SamplingParams
@@ -32,3 +33,13 @@ class RunParams:
     """Whether what an untrained model gets wrong in the markup is mended (`pir_serve.mending`)."""
     request_id: str = ""
     tenant: str = ""
+
+
+def leg_seed(seed: int | None, leg: int) -> int | None:
+    """The seed of a trajectory's leg: the request's own for the first, then numbers derived from it.
+
+    One seed for all legs would make each leg draw the same random numbers.
+    """
+    if seed is None or leg == 0:
+        return seed
+    return int.from_bytes(hashlib.sha256(f"{seed}:{leg}".encode()).digest()[:4]) & 0x7FFF_FFFF

@@ -25,8 +25,8 @@ from pir_serve.api.sse import DONE, KEEPALIVE, STOPPING, end_stream, start_strea
 from pir_serve.api.tool_calls import FunctionCall
 from pir_serve.api.turn import Turn, TurnEvent, prepare
 from pir_serve.errors import PirError
-from pir_serve.leg import leg_seed
 from pir_serve.loop import AnswerDelta, Ended, ReasoningDelta, RunUsage, StepScored
+from pir_serve.params import leg_seed
 
 logger = logging.getLogger(__name__)
 
