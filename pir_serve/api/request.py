@@ -42,6 +42,9 @@ class PirOptions(BaseModel):
     """Resume exactly this suspension."""
     action: Annotated[str, Field(pattern="^(new|resume)$")] | None = None
     """`new`: start fresh, whatever is suspended."""
+    gate: Annotated[float, Field(ge=0, le=100)] | Literal["off"] | None = None
+    """Predictive entropy of a reasoning step, in nats a token, above which the model is made to ask; None: as the
+    reasoning began, else as the server is set."""
     uncertainty: bool = False
     """Report the predictive entropy of each reasoning step."""
     strict: bool | None = None

@@ -19,7 +19,7 @@ from pir_serve.api.tool_calls import FunctionCall, with_calls
 from pir_serve.ask_tools import AskTool
 from pir_serve.errors import RequestError, StoreError, SuspensionNotFound, Unsupported
 from pir_serve.loop import LoopEvent, Mailbox, RunParams, Steered, run
-from pir_serve.policy import AskPolicy, choose
+from pir_serve.policy import AskPolicy, Gate, choose
 from pir_serve.prompt import Message
 from pir_serve.resume import Lookup, Resumption, find, was_asked
 from pir_serve.trajectory import Author, Segment, Trajectory
@@ -102,6 +102,8 @@ async def prepare(
         suspended=AskPolicy.parse(stored["ask"]) if "ask" in stored else None,
     )
     options = {**served.options, **stored, **request.options, "ask": str(policy)}
+    if request.pir.gate is not None:
+        options["gate"] = request.pir.gate
     if found is not None:
         trajectory = _responded(gateway, request, served, found)
     else:
@@ -121,7 +123,7 @@ async def prepare(
             max_asks=gateway.settings.max_asks,
             auto_response=gateway.settings.auto_response,
             screen=gateway.screening,
-            gate=gateway.gate,
+            gate=_gate(gateway, options.get("gate")),
             mends_markup=served.codec.preset.mode == "prompted",
             request_id=request_id,
             tenant=tenant,
@@ -134,6 +136,13 @@ async def prepare(
         ignored_tools=tuple(name for name in tools.names if name not in shown),
         shown_tools=tuple(shown),
     )
+
+
+def _gate(gateway: Gateway, wanted: float | str | None) -> Gate | None:
+    """Of one request: `wanted` is nats a token or `off`; None leaves it to the server's settings."""
+    if wanted is None:
+        return gateway.gate
+    return None if isinstance(wanted, str) else Gate(wanted, gateway.settings.gate_max)
 
 
 def _tools(gateway: Gateway, request: TurnRequest) -> Tools:

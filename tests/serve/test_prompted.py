@@ -17,13 +17,13 @@ from tokenizers import Tokenizer
 
 from pir_serve.api.build import build_codec, build_gateway
 from pir_serve.markup import TAGS
-from pir_serve.presets import PROMPTED_SYSTEM_PROMPT, SYSTEM_PROMPT
-from pir_serve.prompt import Message, PromptCodec
+from pir_serve.presets import PROMPTED_SYSTEM_PROMPT, SYSTEM_PROMPT, ModeChoice
+from pir_serve.prompt import PromptCodec
 from pir_serve.settings import Settings
 from pir_serve.trajectory import Author
 from tests.engines.fake_server import FakeServer, Kind, Script
 from tests.serve.conftest import Desk, in_process
-from tests.serve.prompt.conftest import ids_of, text_of
+from tests.serve.prompt.conftest import ASSISTANT, SYSTEM, USER, ids_of, text_of
 from tests.serve.tokenizers import DEEPSEEK_R1, LLAMA3, PIR_7B, PIR_TINY, QWEN, Family, byte_level_bpe, write_folder
 
 GEMMA2 = Family(
@@ -68,9 +68,6 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     made = {name: write_folder(root / name.replace(" ", "-"), family) for name, family in FAMILIES.items()}
     special = replace(QWEN, special=[*QWEN.special, *TAGS.all()], plain=["<tool_call>", "</tool_call>"])
     return {**made, "special tags": write_folder(root / "special-tags", special, byte_level_bpe(special))}
-
-
-USER, SYSTEM, ASSISTANT = (lambda text, r=role: Message(r, text) for role in ("user", "system", "assistant"))
 
 
 @pytest.mark.parametrize("name", [*FAMILIES, "special tags"])
@@ -130,11 +127,12 @@ def test_a_trained_model_without_a_place_for_system_messages_is_given_none(folde
 
 def test_the_modes_of_the_settings_reach_the_prompt(folders: dict[str, Path]) -> None:
     where: dict[str, Any] = {"engine": "vllm", "engine_url": ("http://127.0.0.1:9",), "model": "org/any"}
-    for mode, told in (
+    modes: tuple[tuple[ModeChoice, str], ...] = (
         ("auto", PROMPTED_SYSTEM_PROMPT),
         ("prompted", PROMPTED_SYSTEM_PROMPT),
         ("trained", SYSTEM_PROMPT),
-    ):
+    )
+    for mode, told in modes:
         codec = build_codec(Settings(**where, tokenizer=folders["qwen3"], mode=mode))
         assert codec.preset.system_prompt == told
 
@@ -226,9 +224,8 @@ def test_a_start_says_in_which_mode(folders: dict[str, Path], tmp_path: Path) ->
 
     where: dict[str, Any] = {"engine": "vllm", "engine_url": ("http://127.0.0.1:9",), "model": "org/any"}
     where |= {"tokenizer": folders["qwen3"], "store": tmp_path / "pir.db"}
-    said = {
-        mode: welcome(build_gateway(Settings(**where, mode=mode)), 8000) for mode in ("auto", "prompted", "trained")
-    }
+    modes: tuple[ModeChoice, ...] = ("auto", "prompted", "trained")
+    said = {mode: welcome(build_gateway(Settings(**where, mode=mode)), 8000) for mode in modes}
     assert "mode prompted: a system prompt tells any to ask" in said["auto"] and "--mode trained" in said["auto"]
     assert "mode prompted" in said["prompted"] and "--mode" not in said["prompted"]
     assert "prompted" not in said["trained"]
