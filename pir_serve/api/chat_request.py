@@ -29,7 +29,7 @@ MAX_CHOICES = 16
 """Of `n`: each is a generation of its own."""
 
 
-class _Message(BaseModel):
+class ChatMessage(BaseModel):
     model_config = STRICT
     role: str
     content: StrictStr | list[Any] | None = None
@@ -38,7 +38,7 @@ class _Message(BaseModel):
     reasoning_details: Any = None
 
 
-class _StreamOptions(BaseModel):
+class StreamOptions(BaseModel):
     model_config = STRICT
     include_usage: bool | None = None
 
@@ -48,9 +48,9 @@ class ChatBody(BaseModel):
 
     model_config = STRICT
     model: str = Field(min_length=1, max_length=512)
-    messages: list[_Message] = Field(min_length=1, max_length=10_000)
+    messages: list[ChatMessage] = Field(min_length=1, max_length=10_000)
     stream: bool | None = None
-    stream_options: _StreamOptions | None = None
+    stream_options: StreamOptions | None = None
     max_tokens: int | None = Field(default=None, gt=0)
     max_completion_tokens: int | None = Field(default=None, gt=0)
     temperature: Finite | None = Field(default=None, ge=0, le=2)
@@ -110,7 +110,7 @@ def parse(raw: bytes) -> ChatRequest:
     return ChatRequest(turn, stream=bool(body.stream), include_usage=include_usage, n=n)
 
 
-def _said(k: int, message: _Message) -> Said:
+def _said(k: int, message: ChatMessage) -> Said:
     param = f"messages[{k}]"
     role = "system" if message.role == "developer" else message.role
     if role not in ("system", "user", "assistant", "tool"):
@@ -128,7 +128,7 @@ def _said(k: int, message: _Message) -> Said:
     return Said(role, content, tuple(_call(f"{param}.tool_calls[{j}]", call) for j, call in enumerate(calls)))
 
 
-def _tool_said(param: str, message: _Message) -> Said:
+def _tool_said(param: str, message: ChatMessage) -> Said:
     if not isinstance(message.tool_call_id, str) or not message.tool_call_id:
         raise RequestError(f"{param} does not say which call it answers", param=f"{param}.tool_call_id")
     output = message.content
@@ -160,7 +160,7 @@ def _refuse_answers_to_nothing(said: list[Said]) -> None:
             )
 
 
-def _sealed_states(messages: list[_Message]) -> tuple[str, ...]:
+def _sealed_states(messages: list[ChatMessage]) -> tuple[str, ...]:
     found: list[str] = []
     for message in reversed(messages):
         if message.role == "assistant" and message.reasoning_details is not None:

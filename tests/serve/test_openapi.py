@@ -138,7 +138,7 @@ def fuzzed(ids: list[str]) -> st.SearchStrategy[tuple[str, str, Json]]:
     user = st.builds(lambda text: {"role": "user", "content": text}, st.text(max_size=12))
     schemas = DOCUMENT["components"]["schemas"]
     messages = st.builds(
-        lambda before, last: [*before, last], st.lists(values(schemas["_Message"], DOCUMENT), max_size=1), user
+        lambda before, last: [*before, last], st.lists(values(schemas["ChatMessage"], DOCUMENT), max_size=1), user
     )
     known: dict[str, st.SearchStrategy[Any]] = {
         "model": models,
