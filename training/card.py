@@ -41,7 +41,7 @@ sampled at temperature 1 (incomplete problems only).
 
 Greedy decoding, rule user simulator, paired problems, 95 % Wilson intervals. `complete`: the whole problem is shown;
 `no ask`: a fact is hidden and asking is answered with "use your best judgment"; `asking`: a fact is hidden and the user
-answers. A rollout that does not finish counts as wrong. Nothing was chosen on these splits.
+answers. A rollout that does not finish counts as wrong. Choices were made on the validation split alone.
 """
 
 _TAIL = """
