@@ -150,12 +150,14 @@ def test_the_command_tells_in_a_table_in_json_and_by_its_exit_code(
 ) -> None:
     own = ["--question", PROBLEM.text, "--answer", PROBLEM.answer]
     with on_port(make_desk(inquisitive)) as desk:
-        done = pir("--base-url", f"{desk.url}/v1", *own, "--only", "101,3xx", "--json", str(tmp_path / "r.json"))
+        two = ["--surface", "chat", "--surface", "responses-tool"]
+        done = pir("--base-url", f"{desk.url}/v1", *own, *two, "--only", "101,3xx", "--json", str(tmp_path / "r.json"))
         assert done.returncode == 0, done.stdout + done.stderr
         assert "a question is an ordinary reply" in done.stdout and "0 failed" in done.stdout
         written = json.loads((tmp_path / "r.json").read_text())
         assert written["counts"]["failed"] == 0 and written["counts"]["passed"] >= 15
         assert {r["check"] // 100 for r in written["results"]} == {1, 3}
+        assert {r["surface"] for r in written["results"]} == {"chat", "responses-tool"}
     with on_port(make_desk(lambda _: "\nAll is known.\n</think>\nShe pays 24.", store=tmp_path / "sure.db")) as desk:
         done = pir("--base-url", desk.url, *own, "--only", "301")
         assert done.returncode == 1 and "asked about none" in done.stdout  # nothing tested is nothing proven
@@ -192,12 +194,16 @@ def test_what_a_user_gets_wrong_is_said_in_a_line(arguments: list[str], said: st
 @pytest.mark.skipif(not (BUILTIN_MODEL / "config.json").is_file(), reason="the built-in model is not in this checkout")
 def test_the_gateway_with_the_built_in_model_passes_with_the_examples_that_it_offers() -> None:
     """What is decided by how a real model behaves; the rules that hold whatever it says are tried above."""
+    others = ("--surface", "chat-tool", "--surface", "responses", "--surface", "responses-tool", "--stream", "on")
+    chosen = (
+        ("--surface", "chat", "--only", "1xx,202,301,304,401,403,407,504,509,601"),
+        (*others, "--only", "101,108,202,209,304,305,313,314,403,512"),
+    )
     with fresh_gateway() as gateway:
-        done = pir(
-            "--base-url", f"{gateway.url}/v1", "--only", "1xx,202,301,304,401,403,407,504,509,601", "--tries", "12"
-        )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "0 failed, 0 skipped" in done.stdout
+        for options in chosen:
+            done = pir("--base-url", f"{gateway.url}/v1", "--tries", "12", *options)
+            assert done.returncode == 0, done.stdout + done.stderr
+            assert "0 failed, 0 skipped" in done.stdout
 
 
 def test_the_page_describes_each_check_by_its_number() -> None:
