@@ -222,7 +222,13 @@ def test_the_engines_own_parsers_take_the_commands(name: str, tmp_path: Path) ->
     script = _PARSE[name] + "import json, sys\nfor words in json.load(sys.stdin): print(parser.parse_args(words).port)"
     words = json.dumps(engine_commands(name))
     done = subprocess.run(
-        [python, "-c", script], input=words, capture_output=True, text=True, cwd=tmp_path, check=False
+        [python, "-c", script],
+        input=words,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "SGLANG_USE_CPU_ENGINE": "1"},
+        check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.split()[-len(all_presets()) :] == ["8001"] * len(all_presets())
