@@ -89,6 +89,8 @@ def conformance(list_checks: bool, **given: Any) -> None:
       pir conformance --only 3xx --question "How far is it?" --answer "From here to the moon."
     """
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = max(console.width, 120)  # of a file or a pipe: room for the table of all surfaces
     if list_checks:
         reports.print_checks(console, CHECKS)
         return

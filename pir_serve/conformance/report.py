@@ -22,17 +22,23 @@ def column(result: Result) -> str:
 
 
 def print_table(console: Console, results: Sequence[Result]) -> None:
-    """One row a check, one column a surface and way of replying."""
-    columns = list(dict.fromkeys(column(r) for r in results))
-    table = Table("", "check", *columns, title="Pause conformance", title_justify="left", box=None)
-    by_check: dict[int, dict[str, Result]] = {}
+    """One row a check, one column a surface; where whole and streamed replies differ, both in this order."""
+    surfaces = list(dict.fromkeys(r.surface for r in results))
+    table = Table("", "check", *surfaces, title="Pause conformance", title_justify="left", box=None)
+    by_check: dict[int, list[Result]] = {}
     for result in results:
-        by_check.setdefault(result.check.number, {})[column(result)] = result
+        by_check.setdefault(result.check.number, []).append(result)
     for number, row in by_check.items():
-        check = next(iter(row.values())).check
-        cells = [Text(r.outcome.value, _STYLE[r.outcome]) if (r := row.get(c)) else Text("-", "dim") for c in columns]
-        table.add_row(str(number), check.title, *cells)
+        cells = [_cell([r for r in row if r.surface == surface]) for surface in surfaces]
+        table.add_row(str(number), row[0].check.title, *cells)
     console.print(table)
+
+
+def _cell(results: Sequence[Result]) -> Text:
+    found = list(dict.fromkeys(r.outcome for r in sorted(results, key=lambda r: r.stream)))
+    if not found:
+        return Text("-", "dim")
+    return Text(", ").join([Text(outcome.value, _STYLE[outcome]) for outcome in found])
 
 
 def print_reasons(console: Console, results: Sequence[Result]) -> None:
