@@ -154,6 +154,15 @@ def polite_response() -> Fault:
     return Fault(message=message)
 
 
+def tags_in_reasoning() -> Fault:
+    def message(response: Json) -> None:
+        for item in response.get("output", ()):
+            if item["type"] == "reasoning":
+                item["content"][0]["text"] += "<asking>"
+
+    return Fault(message=message)
+
+
 def without_events(kind: str, *, once: bool = False) -> Fault:
     """Of this type."""
 
@@ -230,9 +239,9 @@ def early_pir() -> Fault:
     return Fault(message=lambda m: nothing(m.setdefault("pir", {"status": "in_progress"})))
 
 
-def tags_end_it() -> Fault:
-    """A closing tag in what a user writes ends the reasoning, and with it the reply."""
-    chat = tags_are_control("user")
+def tags_end_it(role: str) -> Fault:
+    """A closing tag in what a `role` writes ends the reasoning, and with it the reply."""
+    chat = tags_are_control(role)
 
     def request(body: Json, headers: dict[str, str]) -> None:
         chat.request(body, headers)
@@ -273,6 +282,7 @@ SURFACE_FAULTS: dict[str, tuple[int, str, Callable[[], Fault]]] = {
     "a response without X-PIR-Resume": (104, "responses", lambda: no_header("x-pir-resume")),
     "a response without X-PIR-Status": (105, "responses", lambda: no_header("x-pir-status")),
     "usage of a response that does not add up": (107, "responses", wrong_sum),
+    "tags shown in a response": (106, "responses", tags_in_reasoning),
     "no metadata": (109, "responses", lambda: in_response(metadata={})),
     "no state in a stream of events": (205, "responses", lambda: in_events('"encrypted_content": "', '"content": "')),
     "id lines among events": (207, "responses", lambda: in_events("data: {", "id: 7\ndata: {")),
@@ -301,6 +311,7 @@ SURFACE_FAULTS: dict[str, tuple[int, str, Callable[[], Fault]]] = {
     "instructions inherited": (420, "responses", lambda: in_response(instructions="You help with sums.")),
     "questions where text.format wants JSON": (506, "responses", lambda: blind_to(field="text")),
     "a question as title in a response": (508, "responses", side_calls_unknown),
-    "tags in a response's problem end the reasoning": (602, "responses", tags_end_it),
+    "tags in a response's problem end the reasoning": (602, "responses", lambda: tags_end_it("user")),
+    "tags in system text of a response end the reasoning": (603, "responses", lambda: tags_end_it("system")),
     "types not looked at in a response": (702, "responses", lambda: blind_to(field="temperature")),
 }  # fmt: skip
