@@ -39,6 +39,16 @@ def test_every_score_in_the_card_is_in_the_evaluation() -> None:
             assert share["n"] >= 1000 and share["low"] <= share["value"] <= share["high"]
 
 
+def test_no_model_below_its_bars_is_shipped() -> None:
+    splits = json.loads((BUILTIN_MODEL / "evaluation.json").read_text())["model"]
+    numbers, templates = (
+        {condition: figures["accuracy"]["value"] for condition, figures in splits[split].items()}
+        for split in ("heldout_numbers", "heldout_templates")
+    )
+    assert numbers["complete"] >= 0.88 and numbers["no_ask"] <= 0.20 and numbers["interactive"] >= 0.80
+    assert all(templates[condition] >= numbers[condition] - 0.15 for condition in ("complete", "interactive"))
+
+
 def test_the_card_says_when_a_model_asks_needlessly() -> None:
     share = {"value": 0.5, "low": 0.4, "high": 0.6, "hits": 5, "n": 10}
     figures = {"accuracy": share, "asked": share, "turns": 1.25, "ask_precision": None, "model_tokens": 9.0}
@@ -50,6 +60,7 @@ def test_the_card_says_when_a_model_asks_needlessly() -> None:
             "entropy_validation_sampled": {"auroc": 0.8},
             "augmentation": {"rows": 7, "asks": 3, "right_fact": 0.5, "rejected": {"odd": 4}},
         },
+        "sft": {"extended_at_step": 12},
         "evaluation": {
             "base": {"heldout_numbers": {"complete": figures}},
             "model": {"heldout_numbers": {"complete": figures}},
@@ -58,6 +69,7 @@ def test_the_card_says_when_a_model_asks_needlessly() -> None:
     }
     text = card(TinyConfig(), stages, {"torch": "2.13.0"})
     assert "| heldout_numbers | complete | 50.0 [40.0, 60.0] | 50.0 [40.0, 60.0] | 1.25 | - | 9 |" in text
+    assert "7 rows, 1 epochs; extended at step 12" in text
     assert '4 as "odd"' in text and "0.810" in text and "torch 2.13.0" in text
 
 

@@ -45,7 +45,7 @@ async def test_a_volunteered_fact_is_in_the_ids_and_the_reasoning_goes_on(engine
     mailbox = Mailbox()
     seen, behind, steered = "", "", list[Steered]()
     ended: Ended | None = None
-    start = begin(codec, example["problem"])
+    start = begin(codec, example["full"])  # complete, so that the fact does not come in place of an ask
     params = greedy(policy=NEVER)
     async for event in run(start, engine=engine, codec=codec, params=params, mailbox=mailbox):
         if isinstance(event, ReasoningDelta):
