@@ -163,7 +163,8 @@ def test_what_cannot_be_steered_is_returned(make_desk: MakeDesk, on_port: Serve)
             if event["type"].startswith("response.steer."):
                 answers.append(event)
         codes = {e.get("error", {}).get("code", "accepted") for e in answers}
-        assert codes <= {"accepted", "too_many_pending_steers", "response_not_active"} and "accepted" in codes
+        ended = {"response_not_active", "response_already_completed"}  # where the reasoning was quicker than we
+        assert codes <= {"accepted", "too_many_pending_steers"} | ended and "accepted" in codes
 
 
 def test_lanes_are_made_at_once_and_each_in_turn(make_desk: MakeDesk, on_port: Serve) -> None:
