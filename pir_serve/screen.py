@@ -101,7 +101,7 @@ class Screening:
         except TimeoutError:
             logger.warning("%s: a question screen took over %g s", context.request_id, self._timeout_s)
             return Decision(self._on_failure, "timeout")
-        except Exception:
+        except Exception:  # whatever a screen of the user raises
             logger.exception("%s: a question screen failed", context.request_id)
             return Decision(self._on_failure, "failure")
         return decision
