@@ -14,7 +14,7 @@ from benchmarks.load import Call, Connection, Reply, post
 from benchmarks.measures import GATEWAY_TEXT
 from benchmarks.processes import Started
 from evals.problems import generate
-from evals.simulator import Intent, RuleSimulator
+from evals.simulators import Intent, RuleSimulator
 
 _MAX_REPLIES = 6
 _PIR = b'"pir":{"status":'

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from evals.grading import extract_answer, is_correct
 from evals.problems import Problem
-from evals.simulator import Exchange, Intent, UserSimulator
+from evals.simulators import Exchange, Intent, UserSimulator
 from evals.stats import Share
 from pir_serve.engines.base import Engine, SamplingParams
 from pir_serve.loop import Ended, RunParams, run

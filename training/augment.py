@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from evals.problems import Fact, Problem, question
-from evals.simulator import PERSONAS, Exchange, Intent, Persona, RuleSimulator
+from evals.simulators import PERSONAS, Exchange, Intent, Persona, RuleSimulator
 from pir_serve.settings import AUTO_RESPONSE
 from pir_serve.trajectory import Author
 from training.chat import Part, answer, ask, prompt, response

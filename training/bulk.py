@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from evals.paired import Condition, Outcome, Player, play_all
 from evals.problems import Problem, Split
-from evals.simulator import Persona, RuleSimulator
+from evals.simulators import Persona, RuleSimulator
 from pir_serve.engines.local import LocalEngine
 from pir_serve.presets import find_preset
 from pir_serve.prompt import PromptCodec

@@ -21,7 +21,7 @@ from tokenizers import Tokenizer
 
 from evals.paired import Outcome, Player, play_all
 from evals.problems import Problem, generate
-from evals.simulator import Exchange, Intent, Response
+from evals.simulators import Exchange, Intent, Response
 from pir_serve.markup import TAGS
 from training.bulk import Running, codec_of
 from training.card import card

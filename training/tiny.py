@@ -25,7 +25,7 @@ import yaml
 
 from evals.paired import CONDITIONS, Condition, summary
 from evals.problems import Split, question
-from evals.simulator import PERSONAS, Persona
+from evals.simulators import PERSONAS, Persona
 from pir_serve.errors import ConfigError
 from pir_serve.settings import BUILTIN_MODEL
 from training import corpus

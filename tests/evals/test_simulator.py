@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from evals.problems import KINDS, Fact, Problem, generate, make_pair, question
 from evals.problems.grammar import expansions
 from evals.problems.numbers import WORDS
-from evals.simulator import PERSONAS, Exchange, Intent, RuleSimulator, asked_facts
+from evals.simulators import PERSONAS, Exchange, Intent, RuleSimulator, asked_facts
 
 splits = st.sampled_from(("train", "heldout_templates", "heldout_families"))
 indices = st.integers(0, 10**6)

@@ -1,7 +1,4 @@
-"""User simulators: who replies to an ask, knowing the intent and never the answer.
-
-`RuleSimulator` needs no language model: it finds the fact an ask is about and says it in its persona's manner.
-"""
+"""A user simulator that needs no language model: it finds the fact an ask is about and says it in its persona's manner."""
 
 from __future__ import annotations
 
@@ -9,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from random import Random
-from typing import Literal, Protocol, get_args
+from typing import Literal, get_args
 
 from evals.problems import replies
 from evals.problems.kinds import KINDS
 from evals.problems.matching import match, parts
-from evals.problems.model import Fact, Problem
+from evals.problems.model import Fact
 from evals.problems.numbers import in_words
+from evals.simulators.base import Exchange, Intent, Response
 
 Persona = Literal[
     "clean",
@@ -31,55 +29,6 @@ Persona = Literal[
     "new_phrasing",
 ]
 PERSONAS: tuple[Persona, ...] = get_args(Persona)
-
-ResponseKind = Literal["answer", "dont_know", "off_topic", "unclear"]
-
-
-class SimulatorError(Exception):
-    """A user simulator gave no response; the rollout is unscored, nobody said anything."""
-
-
-@dataclass(frozen=True, slots=True)
-class Intent:
-    """What the user wants in full. It has no steps and no answer, so no simulator can tell them."""
-
-    row_id: str
-    text: str
-    facts: tuple[Fact, ...]
-
-    @classmethod
-    def of(cls, problem: Problem) -> Intent:
-        return cls(problem.row_id, problem.full, problem.facts)
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """What the simulated user says."""
-
-    text: str
-    disclosed: tuple[str, ...]
-    """Ids of the facts that the text gives."""
-    kind: ResponseKind
-
-
-@dataclass(frozen=True, slots=True)
-class Exchange:
-    """An ask and its response."""
-
-    ask: str
-    response: Response
-
-
-class UserSimulator(Protocol):
-    """Responds to asks from the intent; never trained."""
-
-    def respond(self, ask: str, *, intent: Intent, history: Sequence[Exchange] = ()) -> Response:
-        """The response to `ask`; `history` holds the earlier exchanges of this trajectory, oldest first.
-
-        Raises:
-            SimulatorError: no response could be made (a simulator that calls a model may fail).
-        """
-        ...
 
 
 @dataclass(frozen=True, slots=True)
