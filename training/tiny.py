@@ -281,15 +281,26 @@ def base_examples(mixture: corpus.Mixture, seed: int, n: int) -> Any:
 MUST_LEARN: dict[str, Callable[[dict[str, Any]], bool]] = {
     "step entropy finds the gaps": lambda r: r["asking"]["entropy_validation"]["auroc"] > 0.75,
     "the loss of the base fell": lambda r: r["base"]["loss"] < 2.5,
-    "the model asks when a fact is missing": lambda r: _asked(r, "interactive") > 0.5,
-    "and more often than when none is": lambda r: _asked(r, "interactive") > _asked(r, "complete") + 0.1,
+    "the passive base never asks": lambda r: _asked(r["evaluation"]["base"]["heldout_numbers"], "complete")[0] == 0,
+    "after SFT the model asks, and more where a fact is missing (p < 0.05)": lambda r: _asks_where_it_lacks(
+        r["evaluation"]["model"]["validation"]
+    ),
 }
-"""What a miniature run shows reliably; accuracy needs the full one."""
+"""What a miniature run shows reliably; how often it asks and how right it is needs the full one."""
 
 
-def _asked(results: dict[str, Any], condition: str) -> float:
-    share: float = results["evaluation"]["model"]["validation"][condition]["asked"]["value"]
-    return share
+def _asked(conditions: dict[str, Any], condition: str) -> tuple[int, int]:
+    """Rollouts with an ask, and all."""
+    share = conditions[condition]["asked"]
+    return share["hits"], share["n"]
+
+
+def _asks_where_it_lacks(conditions: dict[str, Any]) -> bool:
+    """Fisher's exact test, one-sided, of asks on incomplete against asks on complete problems."""
+    from scipy.stats import fisher_exact
+
+    table = [(hits, n - hits) for hits, n in (_asked(conditions, c) for c in ("interactive", "complete"))]
+    return bool(fisher_exact(table, alternative="greater").pvalue < 0.05)
 
 
 def check(out: Path) -> None:
