@@ -1,12 +1,25 @@
-"""Intervals for shares. Standard library only."""
+"""Intervals and tests for evaluation: shares, clustered means, paired comparisons, ratios.
+
+Observations that belong together (the two versions of a problem, its repeats) share a cluster, and clusters are what is
+drawn again. Resampling is seeded: the same data give the same interval. scipy does what it has.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 Z95 = 1.959963984540054
+DRAWS = 10_000
+"""Of a bootstrap: the 2.5th percentile then rests on 250 of them."""
+_DRAWS_AT_ONCE = 500
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +40,7 @@ class Share:
 
     @property
     def interval(self) -> tuple[float, float]:
-        if not self.n:
-            return (math.nan, math.nan)
-        p, n, z2 = self.hits / self.n, self.n, Z95 * Z95
-        centre = p + z2 / (2 * n)
-        half = Z95 * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
-        scale = 1 + z2 / n
-        return (max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale))
+        return _wilson(self.value, self.n)
 
     def to_json(self) -> dict[str, float | int]:
         low, high = self.interval
@@ -48,3 +55,209 @@ class Share:
     def __str__(self) -> str:
         low, high = self.interval
         return f"{100 * self.value:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A figure with its 95 % interval. NaN: there is nothing to tell it from; an infinite bound: the data set none."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+    """Observations."""
+    clusters: int
+
+    def to_json(self) -> dict[str, float | int | None]:
+        """JSON-ready: what is not finite is null."""
+        bounds = {name: getattr(self, name) for name in ("value", "low", "high")}
+        finite = {name: round(x, 6) if math.isfinite(x) else None for name, x in bounds.items()}
+        return {**finite, "n": self.n, "clusters": self.clusters}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Estimate:
+        bounds = {name: math.nan if data[name] is None else data[name] for name in ("value", "low", "high")}
+        return cls(**bounds, n=data["n"], clusters=data["clusters"])
+
+
+NOTHING = Estimate(math.nan, math.nan, math.nan, 0, 0)
+
+
+def _wilson(p: float, n: float) -> tuple[float, float]:
+    if not n:
+        return (math.nan, math.nan)
+    z2 = Z95 * Z95
+    centre = p + z2 / (2 * n)
+    half = Z95 * math.sqrt(max(0.0, p * (1 - p) / n + z2 / (4 * n * n)))
+    scale = 1 + z2 / n
+    return (max(0.0, (centre - half) / scale), min(1.0, (centre + half) / scale))
+
+
+def _per_cluster(clusters: Sequence[Hashable], *columns: Sequence[float]) -> Floats:
+    """Sums by cluster, clusters in the order they first occur, `(clusters, columns)`; the last column counts."""
+    places: dict[Hashable, int] = {}
+    index = np.array([places.setdefault(cluster, len(places)) for cluster in clusters], dtype=np.intp)
+    data = np.column_stack([*(np.asarray(column, dtype=np.float64) for column in columns), np.ones(len(index))])
+    sums = np.zeros((len(places), data.shape[1]))
+    np.add.at(sums, index, data)
+    return sums
+
+
+def clustered_mean(values: Sequence[float], clusters: Sequence[Hashable]) -> Estimate:
+    """The mean, with an interval that allows for likeness within clusters.
+
+    Standard error: the linearised ratio of cluster sums, G/(G-1)-corrected (cluster-robust; E. Miller, arXiv 2411.00640),
+    with Student's t of G-1 degrees. Where all values are 0 or 1, Wilson's interval at the number of independent
+    observations that would give that standard error: it stays inside [0, 1], and does not shrink to a point when all agree.
+    """
+    from scipy.stats import t as student
+
+    if not len(values):
+        return NOTHING
+    sums = _per_cluster(clusters, values)
+    n, count = len(values), len(sums)
+    mean = float(sums[:, 0].sum() / n)
+    deviations = sums[:, 0] - mean * sums[:, 1]
+    error = math.sqrt(float(deviations @ deviations) * count / (count - 1)) / n if count > 1 else math.inf
+    if set(values) <= {0, 1}:
+        spread = mean * (1 - mean)
+        # When all agree there is no spread to measure, and each cluster may be one observation only.
+        independent = min(n, spread / error**2) if spread and 0 < error < math.inf else count
+        return Estimate(mean, *_wilson(mean, independent), n, count)
+    half = float(student.ppf(0.975, count - 1)) * error if count > 1 else math.inf
+    return Estimate(mean, mean - half, mean + half, n, count)
+
+
+def _resampled(sums: Floats, seed: int, draws: int) -> Floats:
+    """Totals of each column in each draw of as many clusters with replacement, `(draws, columns)`."""
+    rng = np.random.default_rng(seed)
+    count = len(sums)
+    even = np.full(count, 1 / count)
+    parts = [
+        rng.multinomial(count, even, size=min(_DRAWS_AT_ONCE, draws - done)) @ sums
+        for done in range(0, draws, _DRAWS_AT_ONCE)
+    ]
+    return np.concatenate(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Of two paired means, the second minus the first."""
+
+    estimate: Estimate
+    p: float
+    """Two-sided, of no difference; NaN without data."""
+
+
+def paired_bootstrap(
+    first: Sequence[float], second: Sequence[float], clusters: Sequence[Hashable], *, seed: int = 0, draws: int = DRAWS
+) -> Difference:
+    """`second - first` on the same rows: percentile interval, and p from the draws centred on no difference."""
+    if not len(first):
+        return Difference(NOTHING, math.nan)
+    deltas = np.subtract(second, first, dtype=np.float64)
+    sums = _per_cluster(clusters, deltas.tolist())
+    value = float(deltas.mean())
+    if len(sums) == 1:
+        return Difference(Estimate(value, -math.inf, math.inf, len(first), 1), math.nan)
+    totals = _resampled(sums, seed, draws)
+    means = totals[:, 0] / totals[:, 1]
+    low, high = np.quantile(means, (0.025, 0.975))
+    extreme = np.count_nonzero(np.abs(means - value) >= abs(value) - 1e-12)
+    # Counting the data themselves as one draw keeps p above 0 (Davison & Hinkley 1997, 4.2).
+    p = (1 + int(extreme)) / (1 + draws)
+    return Difference(Estimate(value, float(low), float(high), len(first), len(sums)), p)
+
+
+def ratio_bootstrap(
+    over: Sequence[float], under: Sequence[float], clusters: Sequence[Hashable], *, seed: int = 0, draws: int = DRAWS
+) -> Estimate:
+    """`mean(over) / mean(under)` with a percentile interval over clusters.
+
+    NaN where the data's own denominator is not positive. A draw whose denominator is not positive says nothing that
+    limits the ratio: it counts as both infinities, so that an unsure denominator gives an interval without a bound.
+    """
+    if not len(over):
+        return NOTHING
+    sums = _per_cluster(clusters, over, under)
+    total = sums.sum(axis=0)
+    if total[1] <= 0:
+        return Estimate(math.nan, math.nan, math.nan, len(over), len(sums))
+    totals = _resampled(sums, seed, draws)
+    bounded = totals[:, 1] > 0
+    ratios = totals[:, 0] / np.where(bounded, totals[:, 1], 1)
+    # "lower"/"higher" pick a draw: to interpolate with an infinite one would give NaN.
+    low = np.quantile(np.where(bounded, ratios, -math.inf), 0.025, method="lower")
+    high = np.quantile(np.where(bounded, ratios, math.inf), 0.975, method="higher")
+    return Estimate(float(total[0] / total[1]), float(low), float(high), len(over), len(sums))
+
+
+@dataclass(frozen=True, slots=True)
+class McNemar:
+    """The exact test on the rows where two runs differ (Q. McNemar 1947)."""
+
+    only_first: int
+    only_second: int
+    p: float
+
+
+def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> McNemar:
+    """Whether the second is right more or less often than the first on the same rows."""
+    from scipy.stats import binomtest
+
+    only_first = sum(a and not b for a, b in zip(first, second, strict=True))
+    only_second = sum(b and not a for a, b in zip(first, second, strict=True))
+    differ = only_first + only_second
+    return McNemar(only_first, only_second, float(binomtest(only_first, differ).pvalue) if differ else 1.0)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p values adjusted for their number, in their order (S. Holm 1979). NaN is no test and stays NaN."""
+    tested = sorted((p, place) for place, p in enumerate(p_values) if not math.isnan(p))
+    adjusted, floor = list(p_values), 0.0
+    for rank, (p, place) in enumerate(tested):
+        floor = max(floor, min(1.0, (len(tested) - rank) * p))
+        adjusted[place] = floor
+    return adjusted
+
+
+def minimum_detectable_effect(n: int, discordant: float, *, power: float = 0.8, alpha: float = 0.05) -> float:
+    """The least difference of two shares that a paired test on `n` rows finds with this power.
+
+    `discordant`: the share of rows on which the two differ. From the sample size of McNemar's test (R. J. Connor 1987),
+    solved for the difference; NaN where not even a difference on all of those rows would be found.
+    """
+    from scipy.optimize import brentq
+    from scipy.stats import norm
+
+    z_alpha, z_power = norm.ppf(1 - alpha / 2), norm.ppf(power)
+
+    def lacking(effect: float) -> float:
+        return float(
+            z_alpha * math.sqrt(discordant)
+            + z_power * math.sqrt(max(0.0, discordant - effect**2))
+            - effect * math.sqrt(n)
+        )
+
+    if not n or not discordant or lacking(discordant) > 0:
+        return math.nan
+    return float(brentq(lacking, 0, discordant))
+
+
+def pass_hat_k(passed: int, trials: int, k: int) -> float:
+    """The chance that `k` of these trials, drawn without replacement, all passed (tau-bench, arXiv 2406.12045)."""
+    if not 0 < k <= trials:
+        raise ValueError(f"pass^{k} needs at least {k} trials and k > 0, there are {trials}")
+    return math.comb(passed, k) / math.comb(trials, k)
+
+
+def kappa(first: Sequence[Hashable], second: Sequence[Hashable]) -> float:
+    """Cohen's kappa: agreement of two raters beyond chance (J. Cohen 1960); NaN where chance alone agrees fully."""
+    pairs = list(zip(first, second, strict=True))
+    if not pairs:
+        return math.nan
+    n = len(pairs)
+    agree = sum(a == b for a, b in pairs) / n
+    labels = {label for pair in pairs for label in pair}
+    chance = sum(sum(a == x for a, _ in pairs) * sum(b == x for _, b in pairs) for x in labels) / n**2
+    return (agree - chance) / (1 - chance) if chance < 1 else math.nan

@@ -1,0 +1,234 @@
+"""What a run shows: figures over rows, transcripts and grades.
+
+Pure functions. Whatever was played stays in the denominator: an error, a cut-off or an unreadable answer counts as wrong.
+Only what a judge failed on is left out, because nobody knows; it is counted beside.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+from evals.grading.result import Grade
+from evals.rows import CONDITIONS, Condition, Row, Transcript
+from evals.stats import (
+    NOTHING,
+    Estimate,
+    clustered_mean,
+    paired_bootstrap,
+    pass_hat_k,
+    ratio_bootstrap,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """One row, played once and graded."""
+
+    row: Row
+    transcript: Transcript
+    grade: Grade
+
+    @property
+    def condition(self) -> Condition:
+        return self.transcript.condition
+
+    @property
+    def score(self) -> float | None:
+        """0 to 1; an error is 0 whatever was said before it; None: unjudged."""
+        return 0.0 if self.transcript.stop == "error" else self.grade.score
+
+    @property
+    def disclosed(self) -> frozenset[str]:
+        """Ids of the hidden facts that the user was made to tell."""
+        told = {fact for turn in self.transcript.turns for fact in turn.disclosed}
+        return frozenset(fact.id for fact in self.row.hidden if fact.id in told)
+
+    @property
+    def over_asked(self) -> bool:
+        return self.condition == "interactive" and self.row.is_complete and self.transcript.num_asks > 0
+
+    @property
+    def under_asked(self) -> bool:
+        return self.condition == "interactive" and not self.row.is_complete and self.transcript.num_asks == 0
+
+
+def sample_figures(scored: Scored) -> dict[str, float]:
+    """The figures of one transcript whose means a report gives; a figure that does not apply is absent.
+
+    Figures of every condition end in its name (`accuracy/no_ask`); those of asking are of `interactive` only. Tokens are
+    those the policy wrote; the user simulator's and the judge's are apart. Times are seconds.
+    """
+    transcript, condition = scored.transcript, scored.condition
+    figures = {
+        f"tokens_policy/{condition}": float(transcript.model_tokens),
+        f"tokens_prompt/{condition}": float(transcript.prompt_tokens),
+        f"tokens_judge/{condition}": float(transcript.judge_tokens),
+        f"seconds/{condition}": transcript.seconds,
+        f"truncated/{condition}": float(transcript.stop == "length"),
+        f"format_errors/{condition}": float(bool(transcript.format_errors)),
+        f"errors/{condition}": float(transcript.stop == "error"),
+        f"unparsed/{condition}": float(scored.grade.verdict == "unparsed"),
+        f"grader_timeouts/{condition}": float(scored.grade.verdict == "timeout"),
+        f"unjudged/{condition}": float(scored.score is None),
+    }
+    if scored.score is not None:
+        figures[f"accuracy/{condition}"] = scored.score
+        figures[f"accuracy_{'complete' if scored.row.is_complete else 'incomplete'}/{condition}"] = scored.score
+    return figures | _asking(scored) if condition == "interactive" else figures
+
+
+def _asking(scored: Scored) -> dict[str, float]:
+    row, transcript = scored.row, scored.transcript
+    asks = transcript.num_asks
+    figures = {
+        "turns": float(asks),
+        "turns_over_cap": float(transcript.stop == "turns"),
+        "tokens_simulator": float(sum(turn.simulator_tokens for turn in transcript.turns)),
+        "seconds_simulator": sum(turn.simulator_s for turn in transcript.turns),
+    }
+    if asks:
+        figures["turns_when_asked"] = float(asks)
+    if row.is_complete:
+        return figures | {"over_ask": float(asks > 0)}
+    figures["under_ask"] = float(not asks)
+    figures["fact_coverage"] = len(scored.disclosed) / len(row.hidden)
+    if asks:
+        hidden = {fact.id for fact in row.hidden}
+        figures["first_question_precision"] = float(bool(hidden & set(transcript.turns[0].disclosed)))
+    return figures
+
+
+def figures(run: Iterable[Scored], *, seed: int = 0) -> dict[str, Estimate]:
+    """Every figure of a run with its 95 % interval, clustered by `pair_id`; one that does not apply is absent."""
+    scored = list(run)
+    values: dict[str, list[float]] = defaultdict(list)
+    clusters: dict[str, list[str]] = defaultdict(list)
+    for one in scored:
+        for name, value in sample_figures(one).items():
+            values[name].append(value)
+            clusters[name].append(_cluster(one))
+    means = {name: clustered_mean(values[name], clusters[name]) for name in values}
+    return {**_headline(scored, seed), **means, **_detection(scored, seed), **_reliability(scored)}
+
+
+def breakdown(
+    run: Iterable[Scored], by: Callable[[Scored], str], *, seed: int = 0
+) -> dict[str, dict[str, Estimate]]:
+    """`figures` of each part, e.g. `by=lambda s: s.row.group`; parts in the order of their names."""
+    parts: dict[str, list[Scored]] = defaultdict(list)
+    for one in run:
+        parts[by(one)].append(one)
+    return {name: figures(parts[name], seed=seed) for name in sorted(parts)}
+
+
+def _cluster(scored: Scored) -> str:
+    return f"{scored.row.task}/{scored.row.pair_id}"
+
+
+def _headline(scored: Sequence[Scored], seed: int) -> dict[str, Estimate]:
+    """Against the floor and the ceiling, on incomplete rows that were judged under each of the conditions compared.
+
+    Recovered gap: (interactive - no_ask) / (full - no_ask); 0 is what never asking gives, 1 what knowing all gives.
+    """
+    by_row = _scores_by_row(s for s in scored if not s.row.is_complete)
+    found: dict[str, Estimate] = {}
+    asked, floor, clusters = _common(by_row, "interactive", "no_ask")
+    if clusters:
+        found["gain_over_no_ask"] = paired_bootstrap(floor, asked, clusters, seed=seed).estimate
+    asked, floor, ceiling, clusters = _common(by_row, "interactive", "no_ask", "full")
+    if clusters:
+        gained = [a - b for a, b in zip(asked, floor, strict=True)]
+        gap = [a - b for a, b in zip(ceiling, floor, strict=True)]
+        found = {"recovered_gap": ratio_bootstrap(gained, gap, clusters, seed=seed), **found}
+    return found
+
+
+_ByRow = Mapping[tuple[str, str], Mapping[Condition, float]]
+
+
+def _scores_by_row(scored: Iterable[Scored]) -> _ByRow:
+    """Mean score over repeats, by (cluster, row) and condition."""
+    scores: dict[tuple[str, str], dict[Condition, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for one in scored:
+        if one.score is not None:
+            scores[_cluster(one), one.row.row_id][one.condition].append(one.score)
+    return {row: {condition: fmean(got) for condition, got in by.items()} for row, by in scores.items()}
+
+
+def _common(by_row: _ByRow, *conditions: Condition) -> tuple[list, ...]:  # type: ignore[type-arg]
+    """A column of scores a condition, of the rows that have them all, and their clusters."""
+    rows = [(cluster, by) for (cluster, _), by in by_row.items() if all(c in by for c in conditions)]
+    return *([by[c] for _, by in rows] for c in conditions), [cluster for cluster, _ in rows]
+
+
+def _detection(scored: Sequence[Scored], seed: int) -> dict[str, Estimate]:
+    """Asking as the detection of a missing premise, on problems that were played both complete and incomplete.
+
+    Pairs make the two kinds equally frequent, so that precision does not hang on how many rows of each a task has.
+    """
+    flags: dict[str, dict[bool, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for one in scored:
+        if one.condition == "interactive":
+            flags[_cluster(one)][one.row.is_complete].append(float(one.transcript.num_asks > 0))
+    pairs = [(cluster, fmean(by[False]), fmean(by[True])) for cluster, by in flags.items() if len(by) == 2]
+    if not pairs:
+        return {}
+    clusters, asked, needless = ([pair[place] for pair in pairs] for place in range(3))
+    hits, false = [float(x) for x in asked], [float(x) for x in needless]
+    all_asked = [a + b for a, b in zip(hits, false, strict=True)]
+    # F1 = 2 hits / (asked + positives); per pair there is one positive.
+    return {
+        "ask_precision": ratio_bootstrap(hits, all_asked, clusters, seed=seed),
+        "ask_recall": clustered_mean(hits, clusters),
+        "ask_f1": ratio_bootstrap([2 * x for x in hits], [x + 1 for x in all_asked], clusters, seed=seed),
+        "ask_balanced_accuracy": clustered_mean(
+            [(a + 1 - b) / 2 for a, b in zip(hits, false, strict=True)], clusters
+        ),
+    }
+
+
+def _reliability(scored: Sequence[Scored]) -> dict[str, Estimate]:
+    """pass^k for each k up to the least number of repeats; absent where rows were played once."""
+    trials: dict[Condition, dict[tuple[str, str], list[bool]]] = defaultdict(lambda: defaultdict(list))
+    for one in scored:
+        if one.score is not None:
+            trials[one.condition][_cluster(one), one.row.row_id].append(one.score == 1)
+    found: dict[str, Estimate] = {}
+    for condition in CONDITIONS:
+        rows = trials[condition]
+        for k in range(2, 1 + min(map(len, rows.values()), default=0)):
+            chances = [pass_hat_k(sum(passed), len(passed), k) for passed in rows.values()]
+            found[f"pass^{k}/{condition}"] = clustered_mean(chances, [cluster for cluster, _ in rows])
+    return found
+
+
+def num_missing(run: Iterable[Scored]) -> int:
+    """Rows that lack a judged transcript under some condition that others have: left out of the recovered gap."""
+    scored = list(run)
+    conditions = {one.condition for one in scored}
+    rows: dict[tuple[str, str], set[Condition]] = defaultdict(set)
+    for one in scored:
+        key = (_cluster(one), one.row.row_id)
+        rows[key] |= {one.condition} if one.score is not None else set()
+    return sum(found != conditions for found in rows.values())
+
+
+def value_of(found: Mapping[str, Estimate], name: str) -> float:
+    """A figure's value; NaN where it does not apply."""
+    return found[name].value if name in found else math.nan
+
+
+__all__ = [
+    "NOTHING",
+    "Estimate",
+    "Scored",
+    "breakdown",
+    "figures",
+    "num_missing",
+    "sample_figures",
+    "value_of",
+]
