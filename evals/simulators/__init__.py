@@ -1,10 +1,20 @@
 """User simulators behind one protocol: who plays the user in evaluation and in training."""
 
-from evals.simulators.base import Exchange, Intent, Response, ResponseKind, SimulatorError, UserSimulator
+from evals.simulators.base import (
+    Exchange,
+    Intent,
+    Response,
+    ResponseKind,
+    SimulatorError,
+    User,
+    UserSimulator,
+)
+from evals.simulators.door import SIMULATORS, simulator
 from evals.simulators.rule import PERSONAS, Persona, RuleSimulator, asked_facts
 
 __all__ = [
     "PERSONAS",
+    "SIMULATORS",
     "Exchange",
     "Intent",
     "Persona",
@@ -12,6 +22,8 @@ __all__ = [
     "ResponseKind",
     "RuleSimulator",
     "SimulatorError",
+    "User",
     "UserSimulator",
     "asked_facts",
+    "simulator",
 ]

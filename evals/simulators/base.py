@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from evals.problems.model import Fact, Problem
+from evals.rows import Row
 
-ResponseKind = Literal["answer", "dont_know", "off_topic", "unclear"]
+ResponseKind = Literal["answer", "dont_know", "off_topic", "unclear", "refused"]
 
 
 class SimulatorError(Exception):
@@ -22,10 +23,12 @@ class Intent:
     row_id: str
     text: str
     facts: tuple[Fact, ...]
+    shown: str = ""
+    """What the user has told already: the text that the model reads."""
 
     @classmethod
-    def of(cls, problem: Problem) -> Intent:
-        return cls(problem.row_id, problem.full, problem.facts)
+    def of(cls, problem: Problem | Row) -> Intent:
+        return cls(problem.row_id, problem.full, problem.facts, problem.shown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,10 @@ class Response:
     disclosed: tuple[str, ...]
     """Ids of the facts that the text gives."""
     kind: ResponseKind
+    tokens: int = 0
+    """Of the model behind an LLM simulator, in and out, failed attempts included; never counted as the policy's."""
+    attempts: int = 1
+    """Calls that it took."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +54,7 @@ class Exchange:
 
 
 class UserSimulator(Protocol):
-    """Responds to asks from the intent; never trained."""
+    """Responds to asks from the intent at once, with no I/O; never trained. Rollouts and in-process play call this."""
 
     def respond(self, ask: str, *, intent: Intent, history: Sequence[Exchange] = ()) -> Response:
         """The response to `ask`; `history` holds the earlier exchanges of this trajectory, oldest first.
@@ -55,4 +62,20 @@ class UserSimulator(Protocol):
         Raises:
             SimulatorError: no response could be made (a simulator that calls a model may fail).
         """
+        ...
+
+
+class User(Protocol):
+    """Whoever responds in an evaluation: any simulator, or a person. `evals.simulators.simulator` makes one."""
+
+    async def respond(self, ask: str, *, intent: Intent, history: Sequence[Exchange] = ()) -> Response:
+        """As `UserSimulator.respond`, for users that take their time; conversations call it concurrently.
+
+        Raises:
+            SimulatorError: nobody said anything; the conversation is an error, never a stock sentence.
+        """
+        ...
+
+    def describe(self) -> Mapping[str, Any]:
+        """Everything that the responses depend on, JSON-ready and without secrets: part of a transcript's key."""
         ...

@@ -96,7 +96,7 @@ def test_an_unclear_ask_discloses_nothing(ask):
 
 def test_the_intent_has_no_answer():
     problem, _, _ = _incomplete(3)
-    assert set(Intent.__dataclass_fields__) == {"row_id", "text", "facts"}
+    assert set(Intent.__dataclass_fields__) == {"row_id", "text", "facts", "shown"}
     assert not hasattr(Intent.of(problem), "gold")
 
 
