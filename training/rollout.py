@@ -1,0 +1,228 @@
+"""Rollouts: one coroutine a trajectory, over any engine that takes ids, with a user simulator in between.
+
+It is the gateway's own loop (`pir_serve.loop`), so what is trained on is what is served: legs grow by ids, asks are found by
+the parser, responses go in as the server puts them in. While one trajectory waits for its user the others go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from statistics import fmean
+from time import monotonic
+from typing import Literal
+
+from evals.rows import Row
+from evals.simulators import Exchange, Intent, Response, RuleSimulator, SimulatorError, UserSimulator
+from pir_serve.engines.base import Engine, SamplingParams
+from pir_serve.errors import EngineError
+from pir_serve.loop import Ended, RunParams, run
+from pir_serve.policy import AskPolicy
+from pir_serve.prompt import Message, PromptCodec
+from pir_serve.trajectory import Author, Segment, Status, Trajectory
+
+log = logging.getLogger(__name__)
+
+Failure = Literal["", "simulator", "engine"]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One rollout to make."""
+
+    row: Row
+    simulator: UserSimulator
+    seed: int
+    """Of the sampling; equal jobs give equal rollouts on an engine that keeps to its seeds."""
+    greedy: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """What a trainer takes of a rollout; the last three are equally long."""
+
+    prompt_ids: list[int]
+    ids: list[int]
+    env_mask: list[int]
+    """1 where the model sampled the token, 0 where it was put in; only 1s carry loss."""
+    logprobs: list[float]
+    """Natural log-probability of each sampled token at temperature 1; 0.0 where the mask is 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """A trajectory sampled from the policy, with what its user was asked and said."""
+
+    job: Job
+    trajectory: Trajectory
+    exchanges: tuple[Exchange, ...]
+    failure: Failure
+    """Of the simulator or the engine: the rollout is unscored."""
+    model_s: float
+    simulator_s: float
+    """Wall seconds in which the trajectory waited for the engine (queueing included) and for the simulator."""
+
+    @property
+    def row(self) -> Row:
+        return self.job.row
+
+    @property
+    def num_asks(self) -> int:
+        """Asks of the model, the one that went beyond the cap included."""
+        return self.trajectory.num_asks
+
+    @property
+    def asked_beyond_cap(self) -> bool:
+        return self.trajectory.detail == "max_asks"
+
+    def tokens(self, end_id: int) -> Tokens:
+        """Args:
+        end_id: end of turn, put (masked) behind a trajectory that was ended on purpose, so that it does not count as
+            cut off by its length.
+        """
+        prompt = self.trajectory.prompt_segments
+        out = Tokens([i for segment in prompt for i in segment.token_ids], [], [], [])
+        for segment in self.trajectory.segments[len(prompt) :]:
+            own = _num_sampled(segment)
+            rest = len(segment.token_ids) - own
+            out.ids.extend(segment.token_ids)
+            out.env_mask.extend([1] * own + [0] * rest)
+            out.logprobs.extend([*segment.logprobs[:own], *[0.0] * rest])
+        if not out.ids or self.failure or self.asked_beyond_cap:
+            out.ids.append(end_id)
+            out.env_mask.append(0)
+            out.logprobs.append(0.0)
+        assert len(out.ids) == len(out.env_mask) == len(out.logprobs), "every sampled token has its log-probability"
+        return out
+
+
+def _num_sampled(segment: Segment) -> int:
+    """How many of a segment's leading ids are those the model sampled (the junction may have replaced the last)."""
+    if segment.author is not Author.MODEL:
+        return 0
+    if segment.sampled_ids is None:
+        return len(segment.token_ids)
+    pairs = zip(segment.token_ids, segment.sampled_ids, strict=False)
+    return next((k for k, (kept, drawn) in enumerate(pairs) if kept != drawn), len(segment.token_ids))
+
+
+@dataclass
+class Rollouts:
+    """Makes rollouts; one instance lives as long as its engine, whose connections belong to its event loop."""
+
+    engine: Engine
+    codec: PromptCodec
+    max_tokens: int = 256
+    """Of the model, over all legs of a rollout."""
+    max_asks: int = 5
+    """One ask more ends the rollout."""
+    simulator_timeout_s: float = 60.0
+    in_flight: int = 1024
+    """Trajectories at once; an engine with fewer slots queues their legs."""
+    _runner: asyncio.Runner = field(default_factory=asyncio.Runner, repr=False)
+    _threads: ThreadPoolExecutor | None = field(default=None, repr=False)
+
+    def run(self, jobs: Sequence[Job]) -> list[Rollout]:
+        """The rollouts of `jobs`, in their order. Blocks; not to be called inside an event loop."""
+        return self._runner.run(self.play_all(jobs))
+
+    async def play_all(self, jobs: Sequence[Job]) -> list[Rollout]:
+        gate = asyncio.Semaphore(self.in_flight)
+
+        async def one(job: Job) -> Rollout:
+            async with gate:
+                return await self.play(job)
+
+        return list(await asyncio.gather(*(one(job) for job in jobs)))
+
+    async def play(self, job: Job) -> Rollout:
+        """One trajectory from its prompt to its end. Failures of the engine or the simulator are recorded, not raised."""
+        prompt = self.codec.encode_prompt([Message("user", job.row.shown)])
+        trajectory = Trajectory(f"{job.row.row_id}-{job.seed}", "policy", prompt)
+        intent = Intent(job.row.row_id, job.row.full, job.row.facts)
+        history: list[Exchange] = []
+        model_s = simulator_s = 0.0
+        failure: Failure = ""
+        while True:
+            started = monotonic()
+            try:
+                grown = await self._leg(trajectory, job)
+            except EngineError as error:
+                log.warning("rollout %s: the engine failed: %s", trajectory.session, error)
+                failure = "engine"
+                break
+            model_s += monotonic() - started
+            _assert_extends(grown, trajectory)
+            trajectory = grown
+            if trajectory.status is not Status.AWAITING_USER or trajectory.pending is None:
+                break
+            started = monotonic()
+            ask = trajectory.pending.text
+            try:
+                said = await self._respond(job.simulator, ask, intent, tuple(history))
+            except (SimulatorError, TimeoutError) as error:
+                log.warning("rollout %s: no response to ask %d: %r", trajectory.session, len(history) + 1, error)
+                failure = "simulator"
+                break
+            finally:
+                simulator_s += monotonic() - started
+            history.append(Exchange(ask, said))
+            trajectory = trajectory.respond(said.text, self.codec.encode_response(said.text), by=Author.USER)
+        return Rollout(job, trajectory, tuple(history), failure, model_s, simulator_s)
+
+    async def _leg(self, trajectory: Trajectory, job: Job) -> Trajectory:
+        params = RunParams(
+            policy=AskPolicy(),
+            sampling=SamplingParams(temperature=0.0 if job.greedy else 1.0, seed=job.seed),
+            max_tokens=max(1, self.max_tokens - trajectory.num_model_tokens),
+            max_asks=self.max_asks,
+            logprobs=True,
+        )
+        async for event in run(trajectory, engine=self.engine, codec=self.codec, params=params):
+            if isinstance(event, Ended):
+                return event.trajectory
+        raise AssertionError("the loop ended without saying how")
+
+    async def _respond(
+        self, simulator: UserSimulator, ask: str, intent: Intent, history: Sequence[Exchange]
+    ) -> Response:
+        """A simulator that calls a model blocks a thread of its own, not the rollouts beside it."""
+        if isinstance(simulator, RuleSimulator):
+            return simulator.respond(ask, intent=intent, history=history)
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(min(256, self.in_flight), thread_name_prefix="simulator")
+        call = asyncio.get_running_loop().run_in_executor(
+            self._threads, lambda: simulator.respond(ask, intent=intent, history=history)
+        )
+        return await asyncio.wait_for(call, self.simulator_timeout_s)
+
+    def close(self) -> None:
+        """Let go of the engine, the event loop and the threads."""
+        self._runner.run(self.engine.aclose())
+        self._runner.close()
+        if self._threads is not None:
+            self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _assert_extends(grown: Trajectory, before: Trajectory) -> None:
+    assert grown.segments[: len(before.segments)] == before.segments, "legs and responses only ever append"
+
+
+def timing(rollouts: Iterable[Rollout], wall_s: float, decode_s: float | None) -> dict[str, float]:
+    """Where the time of a batch went, as metric paths.
+
+    `wait_share` is the part of all trajectories' time that they spent waiting for their user.
+    """
+    done = list(rollouts)
+    simulator_s = sum(r.simulator_s for r in done)
+    spent = simulator_s + sum(r.model_s for r in done)
+    figures = {
+        "time/rollout_s": wall_s,
+        "simulator/wait_share": simulator_s / spent if spent else 0.0,
+        "simulator/failed": fmean(r.failure == "simulator" for r in done),
+        "rollout/tokens_per_s": sum(r.trajectory.num_model_tokens for r in done) / wall_s,
+    }
+    return figures if decode_s is None else figures | {"time/decode_s": decode_s}
