@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from bisect import bisect_left
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -11,7 +10,7 @@ from dataclasses import replace
 from typing import Literal
 
 from pir_serve.engines.base import Engine, FinishReason, LegRequest, TokenChunk, Usage
-from pir_serve.errors import EngineBusy, EngineUnavailable
+from pir_serve.errors import EngineUnavailable
 from pir_serve.events import AnswerDelta, LegEvent, ReasoningDelta, StepScored
 from pir_serve.interruption import StepGate, is_missing_close, redecoded, single_tokens, steer_cut
 from pir_serve.markup import TAGS, AnswerText, AskDone, Event, Malformed, ReasoningText, State, StreamParser
@@ -25,10 +24,6 @@ from pir_serve.trajectory import Author, Segment, Status, Trajectory
 from pir_serve.uncertainty import Step, StepScorer
 
 logger = logging.getLogger(__name__)
-
-_PAUSES_S = (0.0, 0.5, 1.0, 2.0, 4.0)
-"""Before a leg that broke off is taken up again, time after time: another engine can go on at once, one that is started
-anew or has a full queue needs a while."""
 
 
 class Leg:
@@ -68,8 +63,6 @@ class Leg:
         self.usage: Usage | None = None
         self.reasoning_tokens = 0
         self.stopped = False
-        self.breaks = 0
-        """How often an engine broke off."""
         self.in_ask = in_ask
         self.in_answer = in_answer
         self.interrupted: Literal["steer", "gate", "late_ask"] | None = None
@@ -105,40 +98,38 @@ class Leg:
             yield event
 
     async def _chunks(self, engine: Engine, max_tokens: int) -> AsyncGenerator[TokenChunk, None]:
-        """The engine's chunks; where it breaks off, on from the ids received so far, on whatever engine there is."""
-        decoder: IncrementalDecoder | None = None
-        while True:
-            try:
-                async with aclosing(_generator(engine.generate(self._request(max_tokens)))) as chunks:
-                    async for chunk in chunks:
-                        if chunk.finish_reason == "abort":
-                            raise EngineUnavailable("the engine aborted the generation")
-                        yield chunk if decoder is None else redecoded(chunk, decoder)
-                        if chunk.finish_reason is not None:
-                            return
-                raise EngineUnavailable("the engine's stream ended without a finish reason")
-            except EngineUnavailable as error:
-                if self.breaks >= self._most_breaks(error) or len(self.ids) >= max_tokens:
-                    raise
-                logger.warning("%s: %s after %d tokens; going on from there", engine.name, error, len(self.ids))
-            await asyncio.sleep(_PAUSES_S[self.breaks])
-            self.breaks += 1
-            decoder = self.codec.incremental()
-            text = decoder.feed(self.ids)
-            said = "".join(self.texts)
-            if text.startswith(said) and text != said:  # the text of the last ids was lost with the engine
-                yield TokenChunk(text=text[len(said) :])
-
-    def _most_breaks(self, error: EngineUnavailable) -> int:
-        """How often it is worth going on: where the user has got nothing yet, an error at once serves them better."""
-        if self.ids or self.index > 0:
-            return len(_PAUSES_S)
-        return 0 if isinstance(error, EngineBusy) else 1
+        """The engine's chunks; if it dies, once more from the ids received so far."""
+        try:
+            async with aclosing(_generator(engine.generate(self._request(max_tokens)))) as chunks:
+                async for chunk in chunks:
+                    if chunk.finish_reason == "abort":
+                        raise EngineUnavailable("the engine aborted the generation")
+                    yield chunk
+                    if chunk.finish_reason is not None:
+                        return
+            raise EngineUnavailable("the engine's stream ended without a finish reason")
+        except EngineUnavailable as error:
+            if len(self.ids) >= max_tokens:
+                raise
+            logger.warning("%s: %s after %d tokens; going on from there", engine.name, error, len(self.ids))
+        decoder = self.codec.incremental()
+        text = decoder.feed(self.ids)
+        said = "".join(self.texts)
+        if text.startswith(said) and text != said:  # the text of the last ids was lost with the engine
+            yield TokenChunk(text=text[len(said) :])
+        async with aclosing(_generator(engine.generate(self._request(max_tokens)))) as chunks:
+            async for chunk in chunks:
+                if chunk.finish_reason == "abort":
+                    raise EngineUnavailable("the engine aborted the generation")
+                yield redecoded(chunk, decoder)
+                if chunk.finish_reason is not None:
+                    return
+        raise EngineUnavailable("the engine's stream ended without a finish reason")
 
     def _request(self, max_tokens: int) -> LegRequest:
         sampling = self.params.sampling
         # A leg taken up again draws from its own seed: the first draws are spent.
-        number = sum(s.author is Author.MODEL for s in self.start.segments) + 1_000 * self.breaks * bool(self.ids)
+        number = sum(s.author is Author.MODEL for s in self.start.segments) + (1_000 if self.ids else 0)
         return LegRequest(
             prompt_ids=[*self.prompt_ids, *self.ids],
             max_tokens=max_tokens - len(self.ids),
