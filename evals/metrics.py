@@ -6,7 +6,6 @@ Only what a judge failed on is left out, because nobody knows; it is counted bes
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,6 @@ from statistics import fmean
 from evals.grading.result import Grade
 from evals.rows import CONDITIONS, Condition, Row, Transcript
 from evals.stats import (
-    NOTHING,
     Estimate,
     clustered_mean,
     paired_bootstrap,
@@ -115,9 +113,7 @@ def figures(run: Iterable[Scored], *, seed: int = 0) -> dict[str, Estimate]:
     return {**_headline(scored, seed), **means, **_detection(scored, seed), **_reliability(scored)}
 
 
-def breakdown(
-    run: Iterable[Scored], by: Callable[[Scored], str], *, seed: int = 0
-) -> dict[str, dict[str, Estimate]]:
+def breakdown(run: Iterable[Scored], by: Callable[[Scored], str], *, seed: int = 0) -> dict[str, dict[str, Estimate]]:
     """`figures` of each part, e.g. `by=lambda s: s.row.group`; parts in the order of their names."""
     parts: dict[str, list[Scored]] = defaultdict(list)
     for one in run:
@@ -136,13 +132,13 @@ def _headline(scored: Sequence[Scored], seed: int) -> dict[str, Estimate]:
     """
     by_row = _scores_by_row(s for s in scored if not s.row.is_complete)
     found: dict[str, Estimate] = {}
-    asked, floor, clusters = _common(by_row, "interactive", "no_ask")
-    if clusters:
+    pairs, clusters = _common(by_row, "interactive", "no_ask")
+    if pairs:
+        asked, floor = ([row[place] for row in pairs] for place in range(2))
         found["gain_over_no_ask"] = paired_bootstrap(floor, asked, clusters, seed=seed).estimate
-    asked, floor, ceiling, clusters = _common(by_row, "interactive", "no_ask", "full")
-    if clusters:
-        gained = [a - b for a, b in zip(asked, floor, strict=True)]
-        gap = [a - b for a, b in zip(ceiling, floor, strict=True)]
+    triples, clusters = _common(by_row, "interactive", "no_ask", "full")
+    if triples:
+        gained, gap = [a - b for a, b, _ in triples], [c - b for _, b, c in triples]
         found = {"recovered_gap": ratio_bootstrap(gained, gap, clusters, seed=seed), **found}
     return found
 
@@ -159,10 +155,10 @@ def _scores_by_row(scored: Iterable[Scored]) -> _ByRow:
     return {row: {condition: fmean(got) for condition, got in by.items()} for row, by in scores.items()}
 
 
-def _common(by_row: _ByRow, *conditions: Condition) -> tuple[list, ...]:  # type: ignore[type-arg]
-    """A column of scores a condition, of the rows that have them all, and their clusters."""
+def _common(by_row: _ByRow, *conditions: Condition) -> tuple[list[tuple[float, ...]], list[str]]:
+    """The scores under these conditions of the rows that have them all, and the rows' clusters."""
     rows = [(cluster, by) for (cluster, _), by in by_row.items() if all(c in by for c in conditions)]
-    return *([by[c] for _, by in rows] for c in conditions), [cluster for cluster, _ in rows]
+    return [tuple(by[c] for c in conditions) for _, by in rows], [cluster for cluster, _ in rows]
 
 
 def _detection(scored: Sequence[Scored], seed: int) -> dict[str, Estimate]:
@@ -185,9 +181,7 @@ def _detection(scored: Sequence[Scored], seed: int) -> dict[str, Estimate]:
         "ask_precision": ratio_bootstrap(hits, all_asked, clusters, seed=seed),
         "ask_recall": clustered_mean(hits, clusters),
         "ask_f1": ratio_bootstrap([2 * x for x in hits], [x + 1 for x in all_asked], clusters, seed=seed),
-        "ask_balanced_accuracy": clustered_mean(
-            [(a + 1 - b) / 2 for a, b in zip(hits, false, strict=True)], clusters
-        ),
+        "ask_balanced_accuracy": clustered_mean([(a + 1 - b) / 2 for a, b in zip(hits, false, strict=True)], clusters),
     }
 
 
@@ -215,20 +209,3 @@ def num_missing(run: Iterable[Scored]) -> int:
         key = (_cluster(one), one.row.row_id)
         rows[key] |= {one.condition} if one.score is not None else set()
     return sum(found != conditions for found in rows.values())
-
-
-def value_of(found: Mapping[str, Estimate], name: str) -> float:
-    """A figure's value; NaN where it does not apply."""
-    return found[name].value if name in found else math.nan
-
-
-__all__ = [
-    "NOTHING",
-    "Estimate",
-    "Scored",
-    "breakdown",
-    "figures",
-    "num_missing",
-    "sample_figures",
-    "value_of",
-]
