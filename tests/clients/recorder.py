@@ -21,11 +21,23 @@ class Exchange:
     body: dict[str, Any]
     headers: dict[str, str]
     """Of the request; names in lower case."""
+    path: str = ""
     status: int = 0
     resume: str = ""
     text: str = ""
     lost: bool = False
     """The client was told of a failure instead."""
+
+    @property
+    def turns(self) -> list[str]:
+        """Who speaks in what the client sent: assistant or user, call or output."""
+        kinds = {"function_call": "call", "function_call_output": "output"}
+        sent = self.body.get("messages") or self.body.get("input", [])
+        turns = []
+        for one in sent:
+            role = "call" if one.get("tool_calls") else {"tool": "output"}.get(one.get("role"), one.get("role"))
+            turns.append(kinds.get(one.get("type"), role))
+        return [turn for turn in turns if turn not in (None, "system", "developer")]
 
     @property
     def asks(self) -> bool:
@@ -49,7 +61,7 @@ class Recorder:
         raw = await request.read()
         sent = {n.lower(): v for n, v in request.headers.items()}
         passed = {n: v for n, v in sent.items() if n not in ("host", "content-length", "accept-encoding")}
-        exchange = Exchange(json.loads(raw) if raw else {}, sent)
+        exchange = Exchange(json.loads(raw) if raw else {}, sent, request.path)
         self.exchanges.append(exchange)
         async with (
             aiohttp.ClientSession() as session,

@@ -27,6 +27,10 @@ class Client(NamedTuple):
     command: list[str]
     whole: str
     streamed: str
+    path: str = "/v1/chat/completions"
+
+
+RESPONSES = "/v1/responses"
 
 
 CLIENTS = {
@@ -36,8 +40,17 @@ CLIENTS = {
     "openai-py-helper": Client(["openai_py.py", "helper"], "sealed", "sealed"),
     "openai-js-7": Client(["openai.mjs", "openai"], "sealed", "sealed"),
     "openai-js-6": Client(["openai.mjs", "openai6"], "sealed", "sealed"),
-    "langchain-openai": Client(["langchain.py"], "hash", "hash"),
-    "openai-agents": Client(["agents_chat.py"], "hash", "hash"),
+    "langchain-openai": Client(["langchain.py", "chat"], "hash", "hash"),
+    "langchain-openai-tool": Client(["langchain.py", "chat", "tool"], "exact", "exact"),
+    "langchain-openai-responses": Client(["langchain.py", "responses"], "sealed", "sealed", RESPONSES),
+    "langchain-openai-responses-tool": Client(["langchain.py", "responses", "tool"], "exact", "exact", RESPONSES),
+    "langchain-openai-previous": Client(["langchain.py", "previous"], "exact", "exact", RESPONSES),
+    "openai-agents": Client(["openai_agents.py", "chat"], "hash", "hash"),
+    "openai-agents-tool": Client(["openai_agents.py", "chat", "tool"], "exact", "exact"),
+    "openai-agents-responses": Client(["openai_agents.py", "responses"], "sealed", "sealed", RESPONSES),
+    "openai-agents-responses-tool": Client(["openai_agents.py", "responses", "tool"], "exact", "exact", RESPONSES),
+    "openai-agents-previous": Client(["openai_agents.py", "previous"], "exact", "exact", RESPONSES),
+    "openai-agents-previous-tool": Client(["openai_agents.py", "previous", "tool"], "exact", "exact", RESPONSES),
     "vercel-ai": Client(["vercel.mjs"], "hash", "hash"),
     "litellm": Client(["litellm_sdk.py"], "hash", "hash"),
 }
@@ -47,15 +60,20 @@ CLIENTS = {
 class Scene:
     """A client that has been asked, in a conversation of its own words."""
 
+    client: Client
     player: Player
     front: Front
     stream: bool
-    rung: str
     problem: str
     asked: int
     """The node at which the question stands."""
     prompt: list[int]
     """Of the leg that asked."""
+
+    @property
+    def rung(self) -> str:
+        """On which its answers land."""
+        return self.client.streamed if self.stream else self.client.whole
 
     def answer(self, text: str) -> str:
         return str(self.player.say(text, after=self.asked, stream=self.stream)["text"])
@@ -67,7 +85,7 @@ class Scene:
         assert len(prompts) == number
         # What was read and thought before the question is the beginning of what the engine reads now.
         assert all(p[: len(self.prompt)] == self.prompt and len(p) > len(self.prompt) + 20 for p in prompts)
-        assert all(e.body.get("stream", False) == self.stream for e in exchanges)
+        assert all(e.body.get("stream", False) == self.stream and e.path == self.client.path for e in exchanges)
         return exchanges
 
 
@@ -91,27 +109,30 @@ def scene(request: pytest.FixtureRequest, client: tuple[Client, Player], front: 
     (exchange,) = front.recorder.take()
     assert exchange.resume == "new" and exchange.asks
     (prompt,) = front.take_prompts()
-    rung = chosen.streamed if stream else chosen.whole
-    return Scene(player, front, stream, rung, problem, reply["node"], prompt)
+    return Scene(chosen, player, front, stream, problem, reply["node"], prompt)
 
 
 def test_an_answer_resumes_and_a_follow_up_is_an_ordinary_turn(scene: Scene) -> None:
     reply = scene.player.say("4 dollars", after=scene.asked, stream=scene.stream)
     assert reply["text"] == "Six pens at 4 dollars each."
-    scene.resumed(1)
+    (answered,) = scene.resumed(1)
     again = scene.player.say("And 7 pens?", after=reply["node"], stream=scene.stream)
     assert again["text"] == QUESTION
     (exchange,) = scene.front.recorder.take()
     assert exchange.resume == "new"
-    assert [m["role"] for m in exchange.body["messages"] if m["role"] != "system"] == ["user", "assistant"] * 2 + [
-        "user"
-    ]
+    chained = "previous_response_id" in exchange.body
+    assert exchange.turns == (["user"] if chained else [*_conversation(answered), "assistant", "user"])
+
+
+def _conversation(answered: Exchange) -> list[str]:
+    """The whole of it, up to the answer, in the shape in which this client's questions come."""
+    return ["user", "call", "output"] if "output" in answered.turns else ["user", "assistant", "user"]
 
 
 def test_regenerating_the_answer_resumes_the_same_question(scene: Scene) -> None:
     assert [scene.answer("4 dollars") for _ in range(2)] == ["Six pens at 4 dollars each."] * 2
     first, second = scene.resumed(2)
-    assert first.body["messages"] == second.body["messages"]
+    assert first.body == second.body
 
 
 def test_an_edited_answer_is_a_branch_of_the_same_question(scene: Scene) -> None:
@@ -120,9 +141,13 @@ def test_an_edited_answer_is_a_branch_of_the_same_question(scene: Scene) -> None
     scene.resumed(2)
 
 
-def test_an_edited_earlier_message_is_not_resumed(scene: Scene) -> None:
+def test_an_edited_earlier_message_is_not_resumed_unless_an_id_names_the_question(scene: Scene) -> None:
     edited = scene.problem.replace("Nora", "Dora")
     reply = scene.player.say("4 dollars", after=scene.asked, stream=scene.stream, first=edited)
+    if scene.rung == "exact":
+        assert reply["text"] == "Six pens at 4 dollars each."
+        scene.resumed(1)
+        return
     assert reply["text"] == QUESTION  # reasoned afresh, as an ordinary conversation of which the price is a part
     (exchange,) = scene.front.recorder.take()
     assert exchange.resume == "rebuilt"

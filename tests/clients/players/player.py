@@ -22,7 +22,8 @@ _OUT, sys.stdout = sys.stdout, sys.stderr
 """What a package prints is not for whoever tells the player what to do."""
 
 Say = Callable[[list[Any], bool], Awaitable[tuple[list[Any], str]]]
-"""(messages, stream) -> what is to be appended to them, and the visible text of the reply."""
+"""(messages, stream) -> what is to be appended to them, and the visible text of the reply. May put the last message
+into the shape of an answer to a call."""
 
 
 def play(say: Say, user: Callable[[str], Any]) -> None:
