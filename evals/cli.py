@@ -1,4 +1,4 @@
-"""`pir problems`: look at generated problems, or write them to a file."""
+"""`pir problems`: look at generated problems, or write them to a file. `pir eval`: the group of what evaluates."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TextIO
 
 import click
 
+from evals.commands import COMMANDS
 from evals.problems import FAMILIES, SPLITS, Mode, Problem, Split, families_of, generate
 
 
@@ -74,3 +77,43 @@ def _listing(rows: Iterator[Problem]) -> Iterator[str]:
             yield f"    {step.text}"
         yield f"  answer: {problem.gold}"
         yield ""
+
+
+class _Commands(click.Group):
+    """Imports a subcommand only when it is run: help must not load lm-eval."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [name for name in COMMANDS if find_spec(_module(name))]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        command = getattr(import_module(_module(cmd_name)), cmd_name.replace("-", "_"))
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, COMMANDS[name]) for name in self.list_commands(ctx)])
+
+
+def _module(command: str) -> str:
+    return f"evals.commands.{command.replace('-', '_')}"
+
+
+@click.group(name="eval", cls=_Commands)
+def evaluation() -> None:
+    """Measure how well a model asks.
+
+    \b
+    Each problem is played under three conditions, on the same rows:
+      interactive   facts are missing, and a simulated user answers what the model asks
+      no_ask        facts are missing, and the model may not ask: the floor
+      full          nothing is missing: the ceiling
+    The recovered gap says how much of the way from floor to ceiling asking goes.
+
+    \b
+    Try it, in two terminals:
+      pir serve
+      pir eval run --tasks pir_builtin --limit 200 -o out/runs/first
+    """

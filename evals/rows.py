@@ -22,6 +22,8 @@ CONDITIONS: tuple[Condition, ...] = ("interactive", "no_ask", "full")
 
 StopReason = Literal["answer", "length", "turns", "error"]
 """How a conversation ended: with an answer; out of tokens; asking beyond the cap of turns; by an error."""
+Culprit = Literal["", "model", "server", "simulator", "harness"]
+"""Whose error ended a conversation: the model's own markup, or a part that failed and says nothing about the model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,8 @@ class Transcript:
     stop: StopReason
     error: str = ""
     """What failed, in words, when `stop` is `error`; such a transcript counts as wrong."""
+    culprit: Culprit = ""
+    """Who is to blame for `error`."""
     format_errors: tuple[str, ...] = ()
     """Malformed output that did not end the conversation, e.g. `ask_after_think`."""
     steps: tuple[Mapping[str, Any], ...] = ()
@@ -136,10 +140,18 @@ class Transcript:
     prompt_tokens: int = 0
     judge_tokens: int = 0
     seconds: float = 0.0
+    retries: int = 0
+    """Requests that had to be sent again."""
+    auto_answers: int = 0
+    """Asks that the server answered in the user's place: policy, cap or screen."""
 
     @property
     def num_asks(self) -> int:
         return len(self.turns)
+
+    @property
+    def simulator_tokens(self) -> int:
+        return sum(turn.simulator_tokens for turn in self.turns)
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

@@ -1,0 +1,99 @@
+"""What a run prints when it ends, and its results in lm-eval's shape."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import version
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from evals.lm_tasks import grade_transcript
+from evals.metrics import Scored, figures
+from evals.progress import Prices
+from evals.rows import CONDITIONS, Row, Transcript
+from evals.stats import Estimate
+
+_SHARES = {
+    "recovered_gap": "recovered gap",
+    "gain_over_no_ask": "gain over no_ask",
+    "ask_precision": "ask precision",
+    "ask_recall": "ask recall",
+    "ask_f1": "ask F1",
+    "over_ask": "asks although complete",
+    "under_ask": "does not ask although incomplete",
+    "first_question_precision": "first question is for a missing fact",
+    "fact_coverage": "missing facts found out",
+}
+_COUNTS = {"turns": "asks, all", "turns_when_asked": "asks, where it asked"}
+
+
+def scored(rows: Iterable[Row], transcripts: Iterable[Transcript]) -> list[Scored]:
+    """Each transcript with its row and its grade."""
+    by_name = {(row.task, row.row_id): row for row in rows}
+    pairs = [(by_name[t.task, t.row_id], t) for t in transcripts]
+    return [Scored(row, transcript, grade_transcript(row, transcript)) for row, transcript in pairs]
+
+
+def print_summary(rows: Sequence[Row], transcripts: Sequence[Transcript], prices: Prices) -> None:
+    """A table for each task, to stdout."""
+    console = Console(width=None if Console().is_terminal else 120)
+    for task in dict.fromkeys(row.task for row in rows):
+        of_task = scored((r for r in rows if r.task == task), (t for t in transcripts if t.task == task))
+        found = figures(of_task)
+        console.print(_table(task, of_task, found))
+        for name, label in (_SHARES | _COUNTS).items():
+            if name in found:
+                console.print(f"  {label:<38} {_text(found[name], percent=name in _SHARES)}", highlight=False)
+    faults = Counter(f"{t.culprit}: {t.error}" for t in transcripts if t.stop == "error")
+    faults += Counter(f"format: {kind}" for t in transcripts for kind in t.format_errors)
+    for fault, count in faults.most_common(10):
+        console.print(f"  {count} x {fault}", highlight=False, markup=False)
+    tokens = sum(t.model_tokens for t in transcripts)
+    user = sum(t.simulator_tokens for t in transcripts)
+    cost = f", cost {sum(map(prices.cost, transcripts)):.4f}" if prices else ""
+    console.print(
+        f"  {len(transcripts)} conversations, {tokens} tokens by the model, {user} by the user simulator{cost}"
+    )
+
+
+def _table(task: str, of_task: Sequence[Scored], found: Mapping[str, Estimate]) -> Table:
+    table = Table("rows", "condition", "played", "accuracy, 95 % interval", "errors", "cut off", "tokens", title=task)
+    for kind in ("incomplete", "complete"):
+        for condition in CONDITIONS:
+            of_kind = [
+                s.transcript for s in of_task if s.condition == condition and s.row.is_complete == (kind == "complete")
+            ]
+            accuracy = found.get(f"accuracy_{kind}/{condition}")
+            if not of_kind:
+                continue
+            errors, cut = (sum(t.stop == stop for t in of_kind) for stop in ("error", "length"))
+            tokens = sum(t.model_tokens for t in of_kind) / len(of_kind)
+            shown = _text(accuracy, percent=True) if accuracy else "unjudged"
+            table.add_row(kind, condition, str(len(of_kind)), shown, str(errors), str(cut), f"{tokens:.0f}")
+    return table
+
+
+def _text(estimate: Estimate, *, percent: bool) -> str:
+    scale, unit = (100, " %") if percent else (1, "")
+    digits = 1 if percent else 2
+    low, high = scale * estimate.low, scale * estimate.high
+    return f"{scale * estimate.value:.{digits}f}{unit} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def results_json(
+    results: Mapping[str, Any], info: Mapping[str, Any], tasks: Mapping[str, Any], limit: int | None
+) -> dict[str, Any]:
+    """lm-eval's results with what its own command adds, and our tasks' data hashes."""
+    keys = ("results", "groups", "group_subtasks", "configs", "versions", "n-shot", "higher_is_better", "n-samples")
+    kept = {key: results[key] for key in keys if key in results}
+    kept["configs"] = {task: {k: v for k, v in c.items() if not callable(v)} for task, c in kept["configs"].items()}
+    return kept | {
+        "config": {"model": "pir", **info, "limit": limit},
+        "tasks": dict(tasks),
+        "date": time.time(),
+        "lm_eval_version": version("lm_eval"),
+    }
