@@ -136,7 +136,7 @@ class Leg:
             sampling=replace(sampling, seed=leg_seed(sampling.seed, number)),
             stop=(TAGS.ask_close,),
             stop_token_ids=self.codec.ask_stop_ids,
-            logprobs=self.params.logprobs or self._scorer is not None,
+            logprobs=self._scorer is not None,
             session=self.start.session,
             request_id=f"{self.params.request_id}-{self.index}",
             tenant=self.params.tenant,

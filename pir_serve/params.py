@@ -22,8 +22,6 @@ class RunParams:
     """The user's stop strings: they end the visible answer and are not part of it."""
     uncertainty: bool = False
     """Whether reasoning steps are scored as they stream."""
-    logprobs: bool = False
-    """Whether the trajectory keeps each sampled token's log-probability, unscored: what training asks for."""
     max_asks: int = 16
     """Loop guard over asks of the trajectory, whoever answers them."""
     auto_response: str = "Use your best judgment."

@@ -7,22 +7,25 @@ the parser, responses go in as the server puts them in. While one trajectory wai
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import AsyncGenerator, Coroutine, Iterable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 from time import monotonic
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 from evals.rows import Row
-from evals.simulators import Exchange, Intent, Response, RuleSimulator, SimulatorError, UserSimulator
-from pir_serve.engines.base import Engine, SamplingParams
+from evals.simulators import Exchange, Intent, Response, SimulatorError, User, UserSimulator
+from pir_serve.engines.base import Engine, LegRequest, SamplingParams, TokenChunk
 from pir_serve.errors import EngineError
 from pir_serve.loop import Ended, RunParams, run
 from pir_serve.policy import AskPolicy
 from pir_serve.prompt import Message, PromptCodec
 from pir_serve.trajectory import Author, Segment, Status, Trajectory
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +37,7 @@ class Job:
     """One rollout to make."""
 
     row: Row
-    simulator: UserSimulator
+    simulator: UserSimulator | User
     seed: int
     """Of the sampling; equal jobs give equal rollouts on an engine that keeps to its seeds."""
     greedy: bool = False
@@ -109,6 +112,28 @@ def _num_sampled(segment: Segment) -> int:
     return next((k for k, (kept, drawn) in enumerate(pairs) if kept != drawn), len(segment.token_ids))
 
 
+class _Bulk:
+    """An engine whose legs nobody reads as they come, and whose log-probabilities are kept."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.name = engine.name
+        self.max_model_len = engine.max_model_len
+
+    async def generate(self, request: LegRequest) -> AsyncGenerator[TokenChunk, None]:
+        request = replace(request, logprobs=True, interactive=False, stream_interval=64)
+        async with aclosing(self._engine.generate(request)) as chunks:  # type: ignore[type-var]  # as pir_serve.leg says
+            async for chunk in chunks:
+                yield chunk
+
+    async def start(self) -> None: ...
+
+    async def healthy(self) -> bool:
+        return await self._engine.healthy()
+
+    async def aclose(self) -> None: ...
+
+
 @dataclass
 class Rollouts:
     """Makes rollouts; one instance lives as long as its engine, whose connections belong to its event loop."""
@@ -123,11 +148,14 @@ class Rollouts:
     in_flight: int = 1024
     """Trajectories at once; an engine with fewer slots queues their legs."""
     _runner: asyncio.Runner = field(default_factory=asyncio.Runner, repr=False)
-    _threads: ThreadPoolExecutor | None = field(default=None, repr=False)
 
     def run(self, jobs: Sequence[Job]) -> list[Rollout]:
         """The rollouts of `jobs`, in their order. Blocks; not to be called inside an event loop."""
-        return self._runner.run(self.play_all(jobs))
+        return self.call(self.play_all(jobs))
+
+    def call(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of `work`, done in the event loop of the rollouts."""
+        return self._runner.run(work)
 
     async def play_all(self, jobs: Sequence[Job]) -> list[Rollout]:
         gate = asyncio.Semaphore(self.in_flight)
@@ -142,7 +170,7 @@ class Rollouts:
         """One trajectory from its prompt to its end. Failures of the engine or the simulator are recorded, not raised."""
         prompt = self.codec.encode_prompt([Message("user", job.row.shown)])
         trajectory = Trajectory(f"{job.row.row_id}-{job.seed}", "policy", prompt)
-        intent = Intent(job.row.row_id, job.row.full, job.row.facts)
+        intent = Intent.of(job.row)
         history: list[Exchange] = []
         model_s = simulator_s = 0.0
         failure: Failure = ""
@@ -179,32 +207,25 @@ class Rollouts:
             sampling=SamplingParams(temperature=0.0 if job.greedy else 1.0, seed=job.seed),
             max_tokens=max(1, self.max_tokens - trajectory.num_model_tokens),
             max_asks=self.max_asks,
-            logprobs=True,
         )
-        async for event in run(trajectory, engine=self.engine, codec=self.codec, params=params):
+        async for event in run(trajectory, engine=_Bulk(self.engine), codec=self.codec, params=params):
             if isinstance(event, Ended):
                 return event.trajectory
         raise AssertionError("the loop ended without saying how")
 
     async def _respond(
-        self, simulator: UserSimulator, ask: str, intent: Intent, history: Sequence[Exchange]
+        self, simulator: UserSimulator | User, ask: str, intent: Intent, history: Sequence[Exchange]
     ) -> Response:
-        """A simulator that calls a model blocks a thread of its own, not the rollouts beside it."""
-        if isinstance(simulator, RuleSimulator):
-            return simulator.respond(ask, intent=intent, history=history)
-        if self._threads is None:
-            self._threads = ThreadPoolExecutor(min(256, self.in_flight), thread_name_prefix="simulator")
-        call = asyncio.get_running_loop().run_in_executor(
-            self._threads, lambda: simulator.respond(ask, intent=intent, history=history)
-        )
-        return await asyncio.wait_for(call, self.simulator_timeout_s)
+        said = simulator.respond(ask, intent=intent, history=history)
+        if not inspect.isawaitable(said):
+            return said
+        async with asyncio.timeout(self.simulator_timeout_s):
+            return await said
 
     def close(self) -> None:
-        """Let go of the engine, the event loop and the threads."""
+        """Let go of the engine and the event loop."""
         self._runner.run(self.engine.aclose())
         self._runner.close()
-        if self._threads is not None:
-            self._threads.shutdown(wait=False, cancel_futures=True)
 
 
 def _assert_extends(grown: Trajectory, before: Trajectory) -> None:
