@@ -11,9 +11,11 @@ PirError
 │   ├── ReasoningHidden         403 reasoning_hidden
 │   ├── Unauthorized            401 invalid_api_key
 │   ├── Forbidden               403 forbidden
+│   ├── RateLimited             429 rate_limit_exceeded
 │   └── Unsupported             400 unsupported_value
 ├── EngineError          what turns prompts into tokens failed
 │   ├── EngineUnavailable       503 engine_unavailable; nothing was produced
+│   │   └── EngineBusy          503 engine_busy; it is well, but takes no more for now
 │   ├── EngineRejected          502 engine_rejected; the engine refused our request
 │   └── EngineProtocolError     502 engine_protocol_error; its reply made no sense
 ├── StoreError           503 store_unavailable
@@ -90,6 +92,18 @@ class Forbidden(RequestError):
     code = "forbidden"
 
 
+class RateLimited(RequestError):
+    """A limit of the caller's key. `kind` says which, as OpenAI does: `requests`, `tokens`; and `streams`."""
+
+    status = HTTPStatus.TOO_MANY_REQUESTS
+    code = "rate_limit_exceeded"
+
+    def __init__(self, message: str, *, kind: str, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.retry_after_s = retry_after_s
+
+
 class Unsupported(RequestError):
     code = "unsupported_value"
 
@@ -102,6 +116,10 @@ class EngineError(PirError):
 class EngineUnavailable(EngineError):
     status = HTTPStatus.SERVICE_UNAVAILABLE
     code = "engine_unavailable"
+
+
+class EngineBusy(EngineUnavailable):
+    code = "engine_busy"
 
 
 class EngineRejected(EngineError):

@@ -6,10 +6,12 @@ it and never consumes it, so that the nodes of a session are a tree. What the Re
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+import builtins
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
+from pir_serve.access.keys import ApiKeys
 from pir_serve.store.responses import Responses
 from pir_serve.trajectory import Status, Trajectory
 
@@ -51,6 +53,8 @@ class Node:
     """Unix seconds."""
     expires: float
     """Unix seconds; waiting ones and finished ones may be given different times."""
+    trace: str = ""
+    """W3C `traceparent` of the request that made it, for links from those that resume it; "" if it was not traced."""
 
     @property
     def status(self) -> Status:
@@ -118,17 +122,24 @@ class Store(Protocol):
     def responses(self) -> Responses:
         """What the Responses API keeps."""
 
+    @property
+    def keys(self) -> ApiKeys:
+        """API keys, where they are made by command."""
+
+    def observe(self, told: Callable[[str, float, bool], None]) -> None:
+        """`told` hears of each operation: `read` or `write`, seconds, and whether it failed."""
+
     async def start(self) -> None:
         """Open, create or migrate. Responses that a process was generating which is no more are failed.
 
         Raises: StoreError, ConfigError (written by a newer version, or not ours)."""
 
-    async def put(self, node: Node) -> None:
+    async def put(self, node: Node, *, most: int | None = None) -> None:
         """Durable when it returns: a kill -9 right after loses nothing, a power cut no suspension. Putting the same
         again changes nothing.
 
         Nothing is refused for want of room: a tenant over its cap loses its oldest finished nodes, then its oldest
-        suspensions, but never the node just put."""
+        suspensions, but never the node just put. `most`: the tenant's cap, where it has one of its own."""
 
     async def get(self, tenant: str, sid: str) -> Node | None:
         """Of any status."""
@@ -193,5 +204,11 @@ class Store(Protocol):
         """Nodes that have not expired, of one tenant or of all, of one status or of any."""
 
     async def stats(self, tenant: str | None = None) -> Stats: ...
+
+    async def tenants(self) -> builtins.list[str]:
+        """All that have anything here."""
+
+    async def reseal(self) -> int:
+        """Encrypt again what is not encrypted with the newest key; how many values. What cannot be opened stays."""
 
     async def aclose(self) -> None: ...

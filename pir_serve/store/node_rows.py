@@ -9,14 +9,13 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from sqlite_utils import Database
-
 from pir_serve.errors import StoreError
 from pir_serve.store import codec
 from pir_serve.store.base import Node
 from pir_serve.store.brief import Brief, brief
+from pir_serve.store.connection import Connection
 from pir_serve.store.payload import Payloads
-from pir_serve.store.schema import WAITING, transaction
+from pir_serve.store.schema import WAITING
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +27,7 @@ _FIELD_COLUMNS = (
 _COLUMNS = (*_FIELD_COLUMNS, "status", "session", "brief", "payload")
 _INSERT = (
     f"INSERT INTO nodes ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))}) "
-    "ON CONFLICT (tenant, sid) DO NOTHING"
+    "ON CONFLICT (tenant, sid) DO NOTHING RETURNING seq"
 )
 _SELECT = f"SELECT seq, {', '.join(_FIELD_COLUMNS)}, payload FROM nodes WHERE "
 BRIEF_COLUMNS = "tenant, sid, brief, CASE WHEN brief IS NULL THEN payload END"
@@ -40,7 +39,8 @@ class NodeRows:
         self._payloads = payloads
 
     def row(self, node: Node) -> tuple[object, ...]:
-        payload = codec.dump(node.trajectory, {"request": node.request, "message_keys": node.message_keys})
+        extra = {"request": node.request, "message_keys": node.message_keys, "trace": node.trace}
+        payload = codec.dump(node.trajectory, extra)
         place = (node.tenant, node.sid)
         return (
             *(getattr(node, column) for column in _FIELD_COLUMNS),
@@ -51,7 +51,7 @@ class NodeRows:
         )
 
     def select(
-        self, db: Database, where: str, parameters: Sequence[object], *, strict: bool
+        self, db: Connection, where: str, parameters: Sequence[object], *, strict: bool
     ) -> list[tuple[int, Node | None]]:
         """Row ids and nodes. One that cannot be read fails the call if `strict`; else it is logged and None.
 
@@ -86,20 +86,24 @@ class NodeRows:
             request, message_keys = extra["request"], tuple(extra["message_keys"])
         except (codec.CodecError, KeyError, TypeError) as error:
             raise StoreError(f"{fields['sid']} is stored but cannot be read: {error}") from error
-        return Node(trajectory=trajectory, request=request, message_keys=message_keys, **fields)
+        trace = str(extra.get("trace", ""))  # a row of an earlier version has none
+        return Node(trajectory=trajectory, request=request, message_keys=message_keys, trace=trace, **fields)
 
 
-def insert(db: Database, row: Sequence[object], max_per_tenant: int) -> tuple[bool, int, int]:
+def insert(db: Connection, row: Sequence[object], max_per_tenant: int) -> tuple[bool, int, int]:
     """Whether the row is new, and how many finished and waiting ones of its tenant were dropped for it.
 
     The oldest go, by arrival: clocks may jump."""
     tenant = row[0]
-    with transaction(db):
-        if not db.execute(_INSERT, row).rowcount:
+    with db.transaction():
+        inserted = db.execute(_INSERT, row).fetchall()
+        if not inserted:
             return False, 0, 0
-        newest = db.execute("SELECT last_insert_rowid()").fetchone()[0]
+        newest = inserted[0][0]
         beyond = db.execute("SELECT COUNT(*) FROM nodes WHERE tenant = ?", (tenant,)).fetchone()[0] - max_per_tenant
         dropped = [0, 0]
+        if beyond > 0:
+            db.lock(str(tenant))
         for k, condition in enumerate((f"NOT ({WAITING})", WAITING)):
             if (wanted := beyond - sum(dropped)) > 0:
                 oldest = f"SELECT seq FROM nodes WHERE tenant = ? AND {condition} AND seq <> ? ORDER BY seq LIMIT ?"

@@ -11,8 +11,10 @@ import secrets
 import sys
 from pathlib import Path
 
+from pir_serve.errors import StoreError
 
-class Owner:
+
+class FileOwner:
     """This process, for as long as it holds the lock on `<path>.<id>.live`; without a path nobody else can ask."""
 
     def __init__(self, path: Path | None) -> None:
@@ -21,10 +23,14 @@ class Owner:
         self._descriptor: int | None = None
 
     def hold(self) -> None:
-        """From now on, once and for all. Raises: OSError."""
-        if self._path is not None and self._descriptor is None:
+        """From now on, once and for all. Raises: StoreError."""
+        if self._path is None or self._descriptor is not None:
+            return
+        try:
             self._descriptor = os.open(_sign(self._path, self.id), os.O_RDWR | os.O_CREAT, 0o600)
             _lock(self._descriptor)
+        except OSError as error:
+            raise StoreError(f"cannot lock a file beside the store {self._path}: {error}") from error
 
     def release(self) -> None:
         if self._path is not None and self._descriptor is not None:

@@ -36,6 +36,12 @@ class Payloads:
             raise CodecError("it is encrypted, and with none of the keys given")
         return opened
 
+    def is_current(self, data: bytes) -> bool:
+        """Whether `seal` would encrypt it with the same key, or as little."""
+        if self._sealer is None:
+            return True
+        return data[:2] == _SEALED and self._sealer.is_current(data[2:])
+
     def seal_json(self, document: Any, kind: str, *names: str) -> bytes:
         return self.seal(pack(document), kind, *names)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from sqlite_utils import Database
@@ -19,7 +19,30 @@ WAITING = "status = 'awaiting_user'"
 """In these words, as a partial index serves only queries that repeat its condition."""
 
 
-def connect(path: str, *, busy_timeout_s: float, read_only: bool = False) -> Database:
+class SqliteConnection(Database):
+    """`Connection`."""
+
+    FOR_UPDATE = ""
+    """One writes at a time."""
+
+    def transaction(self, kind: str = "IMMEDIATE") -> AbstractContextManager[None]:
+        """IMMEDIATE takes the write lock at once, where waiting for it works; an upgrade would fail."""
+        return _transaction(self, kind)
+
+    def unflushed(self) -> AbstractContextManager[None]:
+        return _unflushed(self)
+
+    def lock(self, name: str) -> None:
+        """A transaction that writes has the whole file for itself."""
+
+    def num_bytes(self) -> int | None:
+        """Of the file and of what is not yet merged into it."""
+        path = self.execute("SELECT file FROM pragma_database_list WHERE name = 'main'").fetchone()[0]
+        files = (Path(path), Path(f"{path}-wal"))
+        return sum(file.stat().st_size for file in files if file.exists()) if path else None
+
+
+def connect(path: str, *, busy_timeout_s: float, read_only: bool = False) -> SqliteConnection:
     """A connection for the calling thread, in autocommit mode.
 
     Raises:
@@ -32,7 +55,7 @@ def connect(path: str, *, busy_timeout_s: float, read_only: bool = False) -> Dat
         os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
     connection = sqlite3.connect(path, timeout=busy_timeout_s, isolation_level=None)
     try:
-        db = Database(connection, recursive_triggers=False, execute_plugins=False)
+        db = SqliteConnection(connection, recursive_triggers=False, execute_plugins=False)
         # FULL: a commit is on the disk when it returns. WAL's usual NORMAL may lose the last ones with the power.
         db.execute("PRAGMA synchronous=FULL")
         if read_only:
@@ -43,7 +66,7 @@ def connect(path: str, *, busy_timeout_s: float, read_only: bool = False) -> Dat
     return db
 
 
-def prepare(db: Database, path: str) -> None:
+def prepare(db: SqliteConnection, path: str) -> None:
     """Create or migrate the tables and switch to WAL; several processes may do so at once.
 
     Raises:
@@ -51,14 +74,14 @@ def prepare(db: Database, path: str) -> None:
         StoreError: its file system cannot do WAL.
         sqlite3.Error: locked for longer than the timeout, damaged, not a database.
     """
-    with transaction(db, "DEFERRED"):
+    with db.transaction("DEFERRED"):
         version = _version(db, path)
     db.enable_wal()
     if path != MEMORY and db.journal_mode != "wal":
         raise StoreError(f"{path} cannot be used: its file system does not support SQLite's WAL (a network share?)")
     if version == len(MIGRATIONS):
         return
-    with transaction(db):
+    with db.transaction():
         # Asked again, now that we hold the lock: another process may have been quicker.
         for step in MIGRATIONS[_version(db, path) :]:
             step(db)
@@ -67,8 +90,7 @@ def prepare(db: Database, path: str) -> None:
 
 
 @contextmanager
-def transaction(db: Database, kind: str = "IMMEDIATE") -> Iterator[None]:
-    """All or nothing. IMMEDIATE takes the write lock at once, where waiting for it works; an upgrade would fail."""
+def _transaction(db: Database, kind: str) -> Iterator[None]:
     db.execute(f"BEGIN {kind}")
     try:
         yield
@@ -79,9 +101,8 @@ def transaction(db: Database, kind: str = "IMMEDIATE") -> Iterator[None]:
 
 
 @contextmanager
-def unflushed(db: Database) -> Iterator[None]:
-    """Commits within survive the end of this process, but perhaps not that of the machine: they do not wait for the
-    disk. The next one outside flushes them too."""
+def _unflushed(db: Database) -> Iterator[None]:
+    """The next commit outside flushes those within too."""
     db.execute("PRAGMA synchronous=NORMAL")
     try:
         yield
@@ -184,5 +205,18 @@ def _create_responses(db: Database) -> None:
     )
 
 
-MIGRATIONS: tuple[Callable[[Database], None], ...] = (_create_suspensions, _keep_finished_and_responses)
+def _create_api_keys(db: Database) -> None:
+    db.table("api_keys").create(
+        {"id": str, "hash": str, "tenant": str, "name": str, "limits": str, "created": float, "revoked": float},
+        pk="id",
+        not_null={"hash", "tenant", "name", "limits", "created"},
+    )
+    db.table("api_keys").create_index(["hash"], unique=True)
+
+
+MIGRATIONS: tuple[Callable[[Database], None], ...] = (
+    _create_suspensions,
+    _keep_finished_and_responses,
+    _create_api_keys,
+)
 """Forward only, and never edited once released: a file's `user_version` is how many of them it has seen."""

@@ -131,6 +131,10 @@ class Sealer:
         prefix = _PREFIX.pack(_VERSION, self._current_id, os.urandom(12))
         return prefix + self._current.encrypt(prefix[5:], data, prefix[:5] + context)
 
+    def is_current(self, sealed: bytes) -> bool:
+        """Whether `wrap` with the key that seals now has made it, or says so."""
+        return sealed[:5] == _PREFIX.pack(_VERSION, self._current_id, b"")[:5]
+
     def unwrap(self, sealed: bytes, context: bytes) -> bytes | None:
         """What `wrap` was given, or None."""
         if len(sealed) < _PREFIX.size:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence, Set
 from typing import Any, NamedTuple
 
-from sqlite_utils import Database
-
 from pir_serve.store.base import Session
 from pir_serve.store.codec import CodecError
+from pir_serve.store.connection import Connection
 from pir_serve.store.cursor import END
 from pir_serve.store.node_rows import BRIEF_COLUMNS, NodeRows
 from pir_serve.store.payload import Payloads
-from pir_serve.store.schema import WAITING, transaction
+from pir_serve.store.schema import WAITING
 from pir_serve.trajectory import Status
 
 _HEADS = f"""
@@ -24,6 +23,11 @@ _HEADS = f"""
     ORDER BY seq DESC LIMIT :limit
 """
 """The newest node of each session. A session is where its newest node is: one that goes on moves to the front."""
+
+_RENAME = (
+    "INSERT INTO titles (tenant, session, title) VALUES (?, ?, ?) "
+    "ON CONFLICT (tenant, session) DO UPDATE SET title = excluded.title"
+)
 
 
 class Head(NamedTuple):
@@ -41,7 +45,7 @@ class SessionRows:
         self._nodes = nodes
 
     def heads(
-        self, db: Database, tenant: str, *, now: float, below: int, status: Status | Set[Status] | None, limit: int
+        self, db: Connection, tenant: str, *, now: float, below: int, status: Status | Set[Status] | None, limit: int
     ) -> list[Head]:
         """Sessions whose newest node lies below a row id, newest first."""
         given: dict[str, object] = {"tenant": tenant, "now": now, "below": below, "limit": limit}
@@ -52,18 +56,18 @@ class SessionRows:
             condition = f"AND status IN ({', '.join(f':{name}' for name in wanted)})"
         return _read_heads(db, condition, given)
 
-    def head(self, db: Database, tenant: str, session: str, *, now: float) -> list[Head]:
+    def head(self, db: Connection, tenant: str, session: str, *, now: float) -> list[Head]:
         """That of one session, if there is such a one."""
         given = {"tenant": tenant, "now": now, "below": END, "limit": 1, "session": session}
         return _read_heads(db, "AND session = :session", given)
 
-    def sessions(self, db: Database, tenant: str, heads: Sequence[Head], *, now: float) -> list[Session]:
+    def sessions(self, db: Connection, tenant: str, heads: Sequence[Head], *, now: float) -> list[Session]:
         """The heads with what is known of their sessions; in the same order."""
         names, marks = _names(heads)
         counts = {
             row[0]: row[1:]
             for row in db.execute(
-                f"SELECT session, COUNT(*), SUM({WAITING}), MIN(created), MAX(expires) FROM nodes "
+                f"SELECT session, COUNT(*), COUNT(*) FILTER (WHERE {WAITING}), MIN(created), MAX(expires) FROM nodes "
                 f"WHERE tenant = ? AND expires > ? AND session IN ({marks}) GROUP BY session",
                 (tenant, now, *names),
             ).fetchall()
@@ -94,7 +98,7 @@ class SessionRows:
         return found
 
     def matching(
-        self, db: Database, tenant: str, heads: Sequence[Head], words: Sequence[str], *, now: float
+        self, db: Connection, tenant: str, heads: Sequence[Head], words: Sequence[str], *, now: float
     ) -> list[Head]:
         """Those in whose title or texts, of any branch, each of the words occurs."""
         names, marks = _names(heads)
@@ -105,19 +109,19 @@ class SessionRows:
         said = {session: "\n".join(parts).casefold() for session, parts in texts.items()}
         return [head for head in heads if all(word in said.get(head.session, "") for word in words)]
 
-    def rename(self, db: Database, tenant: str, session: str, title: str, *, now: float) -> bool:
+    def rename(self, db: Connection, tenant: str, session: str, title: str, *, now: float) -> bool:
         known = "SELECT 1 FROM nodes WHERE tenant = ? AND session = ? AND expires > ?"
-        with transaction(db):
+        with db.transaction():
             if db.execute(known, (tenant, session, now)).fetchone() is None:
                 return False
             if title:
                 sealed = self._payloads.seal_json(title, "title", tenant, session)
-                db.execute("INSERT OR REPLACE INTO titles VALUES (?, ?, ?)", (tenant, session, sealed))
+                db.execute(_RENAME, (tenant, session, sealed))
             else:
                 db.execute("DELETE FROM titles WHERE tenant = ? AND session = ?", (tenant, session))
         return True
 
-    def _titles(self, db: Database, tenant: str, heads: Sequence[Head]) -> dict[str, str]:
+    def _titles(self, db: Connection, tenant: str, heads: Sequence[Head]) -> dict[str, str]:
         names, marks = _names(heads)
         sql = f"SELECT session, title FROM titles WHERE tenant = ? AND session IN ({marks})"
         found = {}
@@ -133,7 +137,7 @@ def status_values(status: Status | Set[Status]) -> list[str]:
     return [status.value] if isinstance(status, Status) else sorted(one.value for one in status)
 
 
-def _read_heads(db: Database, condition: str, given: dict[str, object]) -> list[Head]:
+def _read_heads(db: Connection, condition: str, given: dict[str, object]) -> list[Head]:
     rows = db.execute(_HEADS % condition, given).fetchall()
     return [Head(seq, session, model, has, created, rest) for seq, session, model, has, created, *rest in rows]
 

@@ -23,7 +23,7 @@ def seal_suspension(sealer: Sealer, suspension: Suspension) -> str | None:
     """None where it is too large (`sealed.MAX_STATE_CHARS`): such a one can only be kept in a store."""
     assert suspension.status is Status.AWAITING_USER
     return sealer.seal_state(
-        codec.dump(suspension.trajectory, {name: getattr(suspension, name) for name in _FIELDS}),
+        codec.dump(suspension.trajectory, {name: getattr(suspension, name) for name in (*_FIELDS, "trace")}),
         sid=suspension.sid,
         tenant=suspension.tenant,
         digest=suspension.digest,
@@ -42,7 +42,11 @@ def open_suspension(sealer: Sealer, sealed: object, *, tenant: str, digest: str)
         return None
     try:
         trajectory, extra = codec.load(state.data)
-        fields = {name: extra[name] for name in _FIELDS} | {"message_keys": tuple(extra["message_keys"])}
+        fields = (
+            {name: extra[name] for name in _FIELDS}
+            | {"trace": extra.get("trace", "")}
+            | {"message_keys": tuple(extra["message_keys"])}
+        )
     except (codec.CodecError, KeyError, TypeError) as error:  # ours, but of a newer version
         logger.info("sealed state ignored: %s", error)
         return None

@@ -1,4 +1,4 @@
-"""What the Responses API keeps, in the same SQLite file as the nodes."""
+"""What the Responses API keeps, in the same database as the nodes."""
 
 from __future__ import annotations
 
@@ -6,18 +6,13 @@ import logging
 import struct
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from pathlib import Path
 from typing import Any
-
-from sqlite_utils import Database
 
 from pir_serve.errors import StoreError
 from pir_serve.store.codec import CodecError
-from pir_serve.store.lanes import Lanes
-from pir_serve.store.owner import Owner
+from pir_serve.store.connection import Connection, Lanes, Owner
 from pir_serve.store.payload import Payloads
 from pir_serve.store.responses import ResponseRecord, ResponseStatus
-from pir_serve.store.schema import MEMORY, transaction
 
 logger = logging.getLogger(__name__)
 
@@ -26,28 +21,35 @@ _COLUMNS = ("tenant", "id", "status", "owner", "reason", "created", "expires", "
 _UPSERT = (
     f"INSERT INTO responses ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))}) "
     f"ON CONFLICT (tenant, id) DO UPDATE SET {', '.join(f'{c} = excluded.{c}' for c in _COLUMNS[2:])} "
-    "WHERE owner IS NOT NULL"
+    "WHERE responses.owner IS NOT NULL"
 )
+_APPEND = "INSERT INTO response_events (response, first, count, events) VALUES (?, ?, ?, ?)"
 _LOST = "the gateway was stopped while it made this response"
 
 
-class SqliteResponses:
+class ResponseRows:
     """`Responses`; started and closed by the store that it is part of."""
 
     def __init__(
-        self, lanes: Lanes, path: str, payloads: Payloads, *, max_per_tenant: int, now: Callable[[], float]
+        self,
+        lanes: Lanes,
+        make_owner: Callable[[], Owner],
+        payloads: Payloads,
+        *,
+        max_per_tenant: int,
+        now: Callable[[], float],
     ) -> None:
         self._lanes = lanes
-        self._path = None if path == MEMORY else Path(path)
         self._payloads = payloads
         self._max_per_tenant = max_per_tenant
         self._now = now
-        self._owner = Owner(self._path)
+        self._make_owner = make_owner
+        self._owner = make_owner()
         self.num_evicted = 0
 
     async def start(self) -> None:
         """Raises: StoreError."""
-        self._owner = Owner(self._path)
+        self._owner = self._make_owner()
         await self.fail_orphans()
 
     def close(self) -> None:
@@ -57,7 +59,7 @@ class SqliteResponses:
     async def fail_orphans(self) -> int:
         """Fail what processes were making that are no more; how many responses."""
 
-        def work(db: Database) -> int:
+        def work(db: Connection) -> int:
             owners = [owner for (owner,) in db.execute("SELECT DISTINCT owner FROM responses WHERE owner IS NOT NULL")]
             dead = [owner for owner in owners if self._owner.is_dead(owner)]
             sql = "UPDATE responses SET status = ?, reason = ?, owner = NULL WHERE owner = ?"
@@ -72,10 +74,10 @@ class SqliteResponses:
         assert first is not None or not events
         row = self._row(record)
 
-        def work(db: Database) -> tuple[bool, int]:
+        def work(db: Connection) -> tuple[bool, int]:
             if record.status.is_running:
-                self._show_life()
-            with transaction(db):
+                self._owner.hold()  # before the first response that others could take for lost
+            with db.transaction():
                 if not db.execute(_UPSERT, row).rowcount:
                     return False, 0
                 seq, _ = _place(db, record.tenant, record.id)
@@ -101,8 +103,8 @@ class SqliteResponses:
         return await self._lanes.write(lambda db: db.execute(sql, (tenant, response_id, self._now())).rowcount > 0)
 
     async def append(self, tenant: str, response_id: str, events: Sequence[bytes], *, first: int) -> bool:
-        def work(db: Database) -> bool:
-            with transaction(db):
+        def work(db: Connection) -> bool:
+            with db.transaction():
                 seq, is_running = _place(db, tenant, response_id)
                 if not is_running:
                     return False
@@ -117,12 +119,12 @@ class SqliteResponses:
         sql = (
             "SELECT first, events FROM response_events WHERE response = "
             "(SELECT seq FROM responses WHERE tenant = ? AND id = ? AND expires > ?) "
-            "AND first + count - 1 > ? ORDER BY first"
+            "AND first + count - 1 > ? ORDER BY first LIMIT ?"
         )
 
-        def work(db: Database) -> list[tuple[int, bytes]]:
+        def work(db: Connection) -> list[tuple[int, bytes]]:
             found: list[tuple[int, bytes]] = []
-            with closing(db.execute(sql, (tenant, response_id, self._now(), after))) as rows:
+            with closing(db.execute(sql, (tenant, response_id, self._now(), after, limit))) as rows:
                 for first, data in rows:
                     batch = self._open_events(data, first, (tenant, response_id))
                     found += [(number, event) for number, event in enumerate(batch, first) if number > after]
@@ -132,14 +134,7 @@ class SqliteResponses:
 
         return await self._lanes.read(work)
 
-    def _show_life(self) -> None:
-        """Before the first response that others could take for lost. Raises: StoreError."""
-        try:
-            self._owner.hold()
-        except OSError as error:
-            raise StoreError(f"cannot lock a file beside the store {self._path}: {error}") from error
-
-    def _append(self, db: Database, seq: int, place: tuple[str, str], events: Sequence[bytes], first: int) -> None:
+    def _append(self, db: Connection, seq: int, place: tuple[str, str], events: Sequence[bytes], first: int) -> None:
         """Raises: StoreError, where events are missing before `first`."""
         sql = "SELECT MAX(first + count) FROM response_events WHERE response = ?"
         there = db.execute(sql, (seq,)).fetchone()[0] or 0
@@ -147,7 +142,7 @@ class SqliteResponses:
             raise StoreError(f"events {there} to {first - 1} of {place[1]} were never stored")
         if new := events[there - first :]:
             sealed = self._payloads.seal(_pack(new), "events", *place, str(there))
-            db.execute("INSERT INTO response_events VALUES (?, ?, ?, ?)", (seq, there, len(new), sealed))
+            db.execute(_APPEND, (seq, there, len(new), sealed))
 
     def _open_events(self, data: object, first: int, place: tuple[str, str]) -> list[bytes]:
         try:
@@ -155,7 +150,7 @@ class SqliteResponses:
         except (CodecError, struct.error) as error:
             raise StoreError(f"the events of {place[1]} are stored but cannot be read: {error}") from error
 
-    def _evict(self, db: Database, tenant: str, newest: int) -> int:
+    def _evict(self, db: Connection, tenant: str, newest: int) -> int:
         """Drop the oldest that have ended, by arrival; how many."""
         count = db.execute("SELECT COUNT(*) FROM responses WHERE tenant = ?", (tenant,)).fetchone()[0]
         if count <= self._max_per_tenant:
@@ -190,9 +185,9 @@ class SqliteResponses:
             raise StoreError(f"{response_id} is stored but cannot be read: {error}") from error
 
 
-def _place(db: Database, tenant: str, response_id: str) -> tuple[int, bool]:
+def _place(db: Connection, tenant: str, response_id: str) -> tuple[int, bool]:
     """Its row id, and whether it runs; of one that is not there, no row id and False."""
-    sql = "SELECT seq, owner IS NOT NULL FROM responses WHERE tenant = ? AND id = ?"
+    sql = f"SELECT seq, owner IS NOT NULL FROM responses WHERE tenant = ? AND id = ? {db.FOR_UPDATE}"
     row = db.execute(sql, (tenant, response_id)).fetchone()
     return (0, False) if row is None else (int(row[0]), bool(row[1]))
 
