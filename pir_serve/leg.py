@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from bisect import bisect_left
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 from typing import Literal
 
 from pir_serve.engines.base import Engine, FinishReason, LegRequest, TokenChunk, Usage
-from pir_serve.errors import EngineUnavailable
 from pir_serve.events import AnswerDelta, LegEvent, ReasoningDelta, StepScored
 from pir_serve.interruption import StepGate, is_missing_close, redecoded, single_tokens, steer_cut
 from pir_serve.markup import TAGS, AnswerText, AskDone, Event, Malformed, ReasoningText, State, StreamParser
@@ -21,9 +19,8 @@ from pir_serve.prompt import PromptCodec
 from pir_serve.steering import Mailbox, Phase
 from pir_serve.stops import StopStrings
 from pir_serve.trajectory import Author, Segment, Status, Trajectory
+from pir_serve.unbroken import unbroken
 from pir_serve.uncertainty import Step, StepScorer
-
-logger = logging.getLogger(__name__)
 
 
 class Leg:
@@ -97,42 +94,12 @@ class Leg:
         for event in self._finish():
             yield event
 
-    async def _chunks(self, engine: Engine, max_tokens: int) -> AsyncGenerator[TokenChunk, None]:
-        """The engine's chunks; if it dies, once more from the ids received so far."""
-        try:
-            async with aclosing(_generator(engine.generate(self._request(max_tokens)))) as chunks:
-                async for chunk in chunks:
-                    if chunk.finish_reason == "abort":
-                        raise EngineUnavailable("the engine aborted the generation")
-                    yield chunk
-                    if chunk.finish_reason is not None:
-                        return
-            raise EngineUnavailable("the engine's stream ended without a finish reason")
-        except EngineUnavailable as error:
-            if len(self.ids) >= max_tokens:
-                raise
-            logger.warning("%s: %s after %d tokens; going on from there", engine.name, error, len(self.ids))
-        decoder = self.codec.incremental()
-        text = decoder.feed(self.ids)
-        said = "".join(self.texts)
-        if text.startswith(said) and text != said:  # the text of the last ids was lost with the engine
-            yield TokenChunk(text=text[len(said) :])
-        async with aclosing(_generator(engine.generate(self._request(max_tokens)))) as chunks:
-            async for chunk in chunks:
-                if chunk.finish_reason == "abort":
-                    raise EngineUnavailable("the engine aborted the generation")
-                yield redecoded(chunk, decoder)
-                if chunk.finish_reason is not None:
-                    return
-        raise EngineUnavailable("the engine's stream ended without a finish reason")
-
-    def _request(self, max_tokens: int) -> LegRequest:
+    def _chunks(self, engine: Engine, max_tokens: int) -> AsyncGenerator[TokenChunk, None]:
         sampling = self.params.sampling
-        # A leg taken up again draws from its own seed: the first draws are spent.
-        number = sum(s.author is Author.MODEL for s in self.start.segments) + (1_000 if self.ids else 0)
-        return LegRequest(
-            prompt_ids=[*self.prompt_ids, *self.ids],
-            max_tokens=max_tokens - len(self.ids),
+        number = sum(s.author is Author.MODEL for s in self.start.segments)
+        request = LegRequest(
+            prompt_ids=self.prompt_ids,
+            max_tokens=max_tokens,
             sampling=replace(sampling, seed=leg_seed(sampling.seed, number)),
             stop=(TAGS.ask_close,),
             stop_token_ids=self.codec.ask_stop_ids,
@@ -141,6 +108,12 @@ class Leg:
             request_id=f"{self.params.request_id}-{self.index}",
             tenant=self.params.tenant,
         )
+
+        def seed(breaks: int) -> int | None:
+            """A leg taken up again draws from its own seed: the first draws are spent."""
+            return leg_seed(sampling.seed, number + 1_000 * breaks)
+
+        return unbroken(engine, self.codec, request, seed=seed, is_underway=self.index > 0)
 
     def _take(self, chunk: TokenChunk) -> list[LegEvent]:
         self.ids += chunk.token_ids
@@ -314,9 +287,3 @@ class Leg:
             key=lambda k: TAGS.think_close in self.codec.decode(self.ids[tail : k + 1]),
         )
         return min(before + closes + 1, len(self.ids))
-
-
-def _generator(chunks: AsyncIterator[TokenChunk]) -> AsyncGenerator[TokenChunk, None]:
-    """Engines are async generators; the protocol's wider type spares them from saying so."""
-    assert isinstance(chunks, AsyncGenerator)
-    return chunks

@@ -79,6 +79,9 @@ class ScriptedEngine:
         if callable(self._script):
             line = self._script(self.tokenizer.decode(request.prompt_ids, skip_special_tokens=False))
         else:
+            last = self._script[self._played - 1] if self._played else ""
+            if self._played == len(self._script) and isinstance(last, Line) and last.end != "eos":
+                raise EngineUnavailable("the scripted engine died")  # and stays dead
             line = self._script[self._played]
             self._played += 1
         return Line(line) if isinstance(line, str) else line

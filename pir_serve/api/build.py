@@ -6,6 +6,7 @@ import hashlib
 
 from pir_serve.api.gateway import Gateway, ServedModel
 from pir_serve.engines.base import Engine
+from pir_serve.engines.verify import check_tokenizer
 from pir_serve.errors import ConfigError
 from pir_serve.presets import Preset, find_preset
 from pir_serve.prompt import PromptCodec
@@ -39,20 +40,25 @@ def build_engine(settings: Settings, codec: PromptCodec, secret: bytes) -> Engin
     """`secret` hashes tenants into cache partitions, alike in every replica that shares it. Raises: ConfigError."""
     if settings.engine == "local":
         return _local_engine(settings)
-    if len(settings.engine_url) > 1:
-        raise ConfigError("several engine addresses are not supported yet; put a router in front of the servers")
     assert settings.model is not None, "checked by Settings"
+    from pir_serve.engines.pool import EnginePool
     from pir_serve.engines.sglang import SglangEngine
     from pir_serve.engines.vllm import VllmEngine
 
     dialect = VllmEngine if settings.engine == "vllm" else SglangEngine
-    return dialect(
-        settings.engine_url[0],
-        settings.model,
-        api_key=settings.engine_api_key,
-        vocab_size=codec.vocab_size,
-        cache_key=hashlib.sha256(b"cache" + secret).digest(),
-    )
+    servers = [
+        dialect(
+            url,
+            settings.model,
+            api_key=settings.engine_api_key,
+            vocab_size=codec.vocab_size,
+            cache_key=hashlib.sha256(b"cache" + secret).digest(),
+        )
+        for url in settings.engine_url
+    ]
+    if len(servers) == 1:
+        return servers[0]
+    return EnginePool(servers, lambda engine: check_tokenizer(engine, codec))
 
 
 def _local_engine(settings: Settings) -> Engine:

@@ -9,7 +9,7 @@ import orjson
 
 from pir_serve.engines.base import FinishReason, LegRequest, TokenChunk, Usage
 from pir_serve.engines.sse import SseParser
-from pir_serve.errors import EngineError, EngineProtocolError, EngineRejected, EngineUnavailable
+from pir_serve.errors import EngineBusy, EngineError, EngineProtocolError, EngineRejected, EngineUnavailable
 
 _FINISH_REASONS: dict[str, FinishReason] = {"stop": "stop", "length": "length", "abort": "abort"}
 
@@ -102,6 +102,8 @@ class LegStream:
     def _take_choice(self, choice: dict[str, Any]) -> None:
         ids = choice.get("token_ids")
         if ids:
+            if not all(type(i) is int and i >= 0 for i in ids):
+                raise ValueError("token ids are numbers from 0 on")
             self._ids += ids
             self._num_ids += len(ids)
             self._last_id = ids[-1]
@@ -133,8 +135,10 @@ def refusal(status: int, body: bytes, name: str) -> EngineError:
 
 
 def _failure(code: int, message: str) -> EngineError:
-    """5xx, a full queue (429) and timeouts pass or are another engine's chance; the rest is about our request."""
-    if code >= 500 or code in (408, 429):
+    """5xx, a full queue (429, 503) and timeouts pass or are another engine's chance; the rest is about our request."""
+    if code in (429, 503):
+        return EngineBusy(message)
+    if code >= 500 or code == 408:
         return EngineUnavailable(message)
     return EngineRejected(message)
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from pir_serve.engines.base import Engine
+from pir_serve.errors import ConfigError, EngineError
 from pir_serve.trajectory import Segment
+
+logger = logging.getLogger(__name__)
 
 SAMPLES = (
     "Mia buys 12 pens at 3 dollars each.\nHow much does she pay in all?",
@@ -60,3 +65,19 @@ async def verify(engine: Tokenizes, codec: Codec, samples: Sequence[str] = SAMPL
         if theirs != segment.token_ids:
             differences.append(Difference(segment.text, segment.token_ids, theirs))
     return differences
+
+
+async def check_tokenizer(engine: Engine, codec: Codec) -> None:
+    """Raises: ConfigError, where the engine encodes a text otherwise than we do: every prompt would be wrong."""
+    if not isinstance(engine, Tokenizes):
+        return
+    try:
+        differences = await verify(engine, codec)
+    except EngineError as error:
+        logger.warning("%s does not tell how it tokenises, so that could not be checked: %s", engine.name, error)
+        return
+    if differences:
+        raise ConfigError(
+            f"{engine.name} tokenises otherwise than the tokenizer given here: {differences[0]}. "
+            "Point --tokenizer at the folder of the model that the engine serves"
+        )

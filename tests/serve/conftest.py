@@ -17,6 +17,7 @@ import pytest
 import uvicorn
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from pir_serve import unbroken
 from pir_serve.api.app import create_app
 from pir_serve.api.gateway import Gateway, ServedModel
 from pir_serve.engines.base import Engine
@@ -54,6 +55,12 @@ def write_tokenizer(folder: Path, *, atomic_tags: bool = True) -> Path:
     (folder / "tokenizer_config.json").write_text('{"eos_token": "<|im_end|>"}')
     (folder / "chat_template.jinja").write_text(TEMPLATE)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _without_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scripted engines that die stay dead: nothing is won by pausing."""
+    monkeypatch.setattr(unbroken, "PAUSES_S", (0.0,) * len(unbroken.PAUSES_S))
 
 
 @pytest.fixture(scope="session")

@@ -139,8 +139,7 @@ async def test_limits_failures_and_refused_asks_have_their_statuses(make_desk: M
 async def test_an_engine_that_dies_is_an_error_or_a_failed_response(make_desk: MakeDesk) -> None:
     from tests.fakes import Line
 
-    dying = [Line("\nThe number", end="die"), Line(" of pens", end="die")]
-    desk = make_desk(dying * 2)
+    desk = make_desk(lambda prompt: Line("\nThe number" if prompt.endswith("<think>\n") else "", end="die"))
     async with in_process(desk) as client:
         reply = await client.post(URL, json=BODY)
         assert reply.status_code == 503 and reply.json()["error"]["code"] == "engine_unavailable"

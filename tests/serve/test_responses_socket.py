@@ -16,6 +16,7 @@ from websockets.sync.client import connect
 
 from pir_serve.api.app import create_app
 from pir_serve.api.responses import socket
+from pir_serve.unbroken import PAUSES_S
 from tests.fakes import Line
 from tests.serve.brains import PROBLEM, QUESTION, curious, responses
 from tests.serve.conftest import Desk
@@ -207,7 +208,7 @@ def test_mistakes_are_error_events_and_the_connection_lives_on(make_desk: MakeDe
 
 
 def test_an_engine_that_dies_fails_the_response_only(make_desk: MakeDesk, on_port: Serve) -> None:
-    script = [Line("\nSo", end="die"), Line(" far", end="die"), Line(curious(""))]
+    script = [*[Line("\nSo", end="die")] * (1 + len(PAUSES_S)), Line(curious(""))]
     with on_port(make_desk(script)) as desk, connected(desk) as connection:
         connection.response.create(model="scripted", input=PROBLEM)
         failed = assembled(until(connection, *ENDS))

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from pir_serve import unbroken
 from pir_serve.engines.base import LegRequest, SamplingParams, TokenChunk
-from pir_serve.errors import EngineRejected, EngineUnavailable
+from pir_serve.errors import EngineBusy, EngineRejected, EngineUnavailable
 from pir_serve.trajectory import Status
 from tests.fakes import End, Line, ScriptedEngine
 from tests.serve.loop.conftest import play
@@ -63,10 +64,27 @@ class _TornEngine(ScriptedEngine):
             yield chunk
 
 
-async def test_an_engine_that_dies_twice_or_refuses_is_an_error(folder: Path) -> None:
-    dead = Line("\nOne costs", end="die")
+async def test_a_leg_goes_on_from_death_to_death_but_not_for_ever(folder: Path) -> None:
+    deaths = [Line(word, end="die") for word in ("\nOne", " costs", " 4")]
+    engine = ScriptedEngine(folder, [*deaths, " dollars.\n</think>\n24."])
+    played = await play(engine, folder, sampling=SamplingParams(seed=7))
+    assert played.trajectory.completion_text == "\nOne costs 4 dollars.\n</think>\n24."
+    assert len({request.sampling.seed for request in engine.requests}) == 4
+    engine = ScriptedEngine(folder, deaths)
     with pytest.raises(EngineUnavailable):
-        await play(ScriptedEngine(folder, [dead, dead]), folder)
+        await play(engine, folder)
+    assert len(engine.requests) == 1 + len(unbroken.PAUSES_S)
+
+
+async def test_an_engine_that_dies_before_a_word_twice_is_full_or_refuses_is_an_error(folder: Path) -> None:
+    engine = ScriptedEngine(folder, [Line("", end="die")] * 2)
+    with pytest.raises(EngineUnavailable):
+        await play(engine, folder)
+    assert len(engine.requests) == 2
+    engine = ScriptedEngine(folder, [Line("", error=EngineBusy("the queue is full"))])
+    with pytest.raises(EngineBusy):
+        await play(engine, folder)
+    assert len(engine.requests) == 1
     engine = ScriptedEngine(folder, [Line("", error=EngineRejected("no such model"))])
     with pytest.raises(EngineRejected):
         await play(engine, folder)
