@@ -11,10 +11,12 @@ from evals.simulators.base import (
 )
 from evals.simulators.door import SIMULATORS, simulator
 from evals.simulators.rule import PERSONAS, Persona, RuleSimulator, asked_facts
+from evals.simulators.traits import TRAITS, Traits
 
 __all__ = [
     "PERSONAS",
     "SIMULATORS",
+    "TRAITS",
     "Exchange",
     "Intent",
     "Persona",
@@ -22,6 +24,7 @@ __all__ = [
     "ResponseKind",
     "RuleSimulator",
     "SimulatorError",
+    "Traits",
     "User",
     "UserSimulator",
     "asked_facts",

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from pathlib import Path
 from random import Random
 from typing import Any
 
 from evals.simulators import told
 from evals.simulators.base import Exchange, Intent, Response, SimulatorError, User
+from evals.simulators.human import HumanUser
+from evals.simulators.replay import ReplayUser
 from evals.simulators.rule import PERSONAS, RuleSimulator
+from evals.simulators.traits import Traits, TraitUser
 
 RULE_VERSION = 1
 """Raised when the rule user's responses change."""
@@ -41,7 +45,21 @@ def _rule(*, persona: str = "", seed: int = 0) -> User:
     return RuleUser(RuleSimulator(persona or "clean", seed))  # type: ignore[arg-type]  # checked on construction
 
 
-_MAKERS: dict[str, Callable[..., User]] = {"rule": _rule}
+def _llm(*, seed: int = 0, model: str = "", base_url: str = "", **options: Any) -> User:
+    from evals.simulators.llm import LLMUser  # the SDK takes a while to import
+
+    if not model or not base_url:
+        raise ValueError("the simulator llm needs the options model and base_url")
+    return LLMUser(model=model, base_url=base_url, seed=seed, **options)
+
+
+def _replay(*, path: str | Path = "") -> User:
+    if not path:
+        raise ValueError("the simulator replay needs the option path: the transcripts.jsonl of a run")
+    return ReplayUser.load(Path(path))
+
+
+_MAKERS: dict[str, Callable[..., User]] = {"rule": _rule, "llm": _llm, "replay": _replay, "human": HumanUser}
 SIMULATORS = tuple(_MAKERS)
 
 
@@ -50,15 +68,25 @@ def simulator(name: str = "rule", *, persona: str = "", seed: int = 0, **options
 
     Args:
         name: one of `SIMULATORS`.
-        persona: levels of traits ("terse=2,typos=1") over any simulator, or one of the rule simulator's `PERSONAS`.
+        persona: levels of traits over any simulator, "terse=2,typos=1" (`traits.TRAITS`); or, of the rule simulator, one
+            of its `PERSONAS`, which word generated facts only.
         seed: of everything that is drawn.
-        options: the simulator's own.
+        options: the simulator's own: `model`, `base_url`, `api_key`, `temperature`, ... (llm), `path` (replay),
+            `show`, `hear` (human).
 
     Raises:
         ValueError: no such simulator, persona, level or option; the message says what there is.
     """
     if name not in _MAKERS:
         raise ValueError(f"no user simulator {name!r}; there are {', '.join(SIMULATORS)}")
-    if persona and persona not in PERSONAS:
-        raise ValueError(f"no persona {persona!r}; there are {', '.join(PERSONAS)}")
-    return _MAKERS[name](persona=persona, seed=seed, **options)
+    named = name == "rule" and persona in PERSONAS
+    traits = Traits() if named else Traits.parse(persona)
+    if named:
+        options["persona"] = persona
+    if name in ("rule", "llm"):
+        options["seed"] = seed
+    try:
+        user = _MAKERS[name](**options)
+    except TypeError as error:
+        raise ValueError(f"the simulator {name} has no such option: {str(error).rpartition('argument ')[2]}") from error
+    return TraitUser(user, traits, seed) if traits != Traits() else user

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from random import Random
 from typing import Literal
 
@@ -28,11 +28,14 @@ UNKNOWN_WEIGHT = 0.5
 SENTENCE_WEIGHT = 0.7
 """Of a word that only the sentence around a span has, beside 1 for the span's own."""
 SORT_BONUS = 0.2
+RETOLD_MALUS = 0.3
+"""Of a fact that the user has told before: who asks again wants something else."""
 
 _STOP_WORDS = """
 a an the of is are am was were be been do does did it its to you your can could would please tell me my what which who
 whom whose i we us need know that this these those in on at for from there by with and so or if just like will how much
-many give say let about as than then he she they them his her their him have has had not no any some also mean exactly
+many say let about
+want should use step format by as than then he she they them his her their him have has had not no any some also mean exactly
 provide specify value information clarify missing answer question problem detail more number amount total
 """
 _STOP = frozenset(_STOP_WORDS.split())
@@ -44,7 +47,7 @@ _SORTS: tuple[tuple[str, str, str], ...] = (
     ("share", r"percent|fraction|share|proportion|ratio|how much (?:more|less|higher|lower)",
      r"%|percent|half|third|quarter|twice|times|\d/\d|double|triple"),
     ("time", r"how long|how many (?:hours?|minutes?|days?|weeks?|months?|years?)|how old|when|what time|how often",
-     r"hour|minute|second|day|week|month|year|old|noon|\d ?[ap]\.?m"),
+     r"hour|minute|second|day|week|month|year|old|younger|noon|\d ?[ap]\.?m"),
     ("distance", r"how (?:far|long|tall|high|wide|deep)|distance|length|width|height|depth",
      r"mile|met(?:er|re)|feet|foot|inch|km|cm|yard"),
 )  # fmt: skip
@@ -103,14 +106,18 @@ def _stem(word: str) -> str:
     return word.rstrip("e") if len(word) > 3 else word
 
 
-def find(ask: str, facts: Sequence[Fact], context: str = "") -> Fact | None:
-    """The one fact that an ask is about, or None. `context` (the problem's text) says which words are common."""
+def find(ask: str, facts: Sequence[Fact], context: str = "", told: Collection[str] = ()) -> Fact | None:
+    """The one fact that an ask is about, or None.
+
+    `context`, the problem's text, says which words are common; `told` are ids of facts that the user has told before.
+    """
     wanted = set(stems(ask))
     if not wanted or not facts:
         return None
-    ranked = sorted(facts, key=lambda fact: -_score(ask, wanted, fact, _weights(facts, context)))
-    best = ranked[0]
-    return best if _score(ask, wanted, best, _weights(facts, context)) >= MIN_SCORE else None
+    weights = _weights(facts, context)
+    scores = [_score(ask, wanted, fact, weights) for fact in facts]
+    order = sorted(range(len(facts)), key=lambda i: RETOLD_MALUS * (facts[i].id in told) - scores[i])
+    return facts[order[0]] if scores[order[0]] >= MIN_SCORE else None
 
 
 def _weights(facts: Sequence[Fact], context: str) -> dict[str, float]:
@@ -140,13 +147,13 @@ def _sort_bonus(ask: str, said: str) -> float:
 
 def respond(ask: str, intent: Intent, history: Sequence[Exchange], rng: Random) -> Response:
     """One fact, as it stands, to an ask that is about it; otherwise the user does not know."""
-    fact = find(ask, intent.facts, intent.text)
+    told = {fact_id for exchange in history for fact_id in exchange.response.disclosed}
+    fact = find(ask, intent.facts, intent.text, told)
     if fact is None:
         if not stems(ask):
             return Response(rng.choice(_UNCLEAR), (), "unclear")
         return Response(rng.choice(_DONT_KNOW), (), "dont_know")
-    told = any(fact.id in exchange.response.disclosed for exchange in history)
-    opener = "As I said: " if told or not fact.hidden else rng.choice(_OPENERS)
+    opener = "As I said: " if fact.id in told or not fact.hidden else rng.choice(_OPENERS)
     return Response(opener + sentence(fact.text), (fact.id,), "answer")
 
 
