@@ -1,9 +1,11 @@
-"""The tasks that come with us: where they are, what options they take, and loading them for lm-eval."""
+"""The tasks that come with us: what there is, what options they take, and loading them for lm-eval."""
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,45 @@ from evals.lm_tasks import register_model
 from evals.runs import RunError
 
 TASKS = Path(__file__).parent / "tasks"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A task, or a group of tasks."""
+
+    name: str
+    version: str
+    options: dict[str, Any]
+    """Of a task's data, with their defaults."""
+    members: tuple[str, ...]
+    """Of a group; empty for a task."""
+    page: str
+    """Its README."""
+
+    def to_json(self) -> dict[str, Any]:
+        data = dataclasses.asdict(self)
+        return {name: value for name, value in data.items() if name != "page"}
+
+
+def catalog() -> list[Entry]:
+    """All tasks, then all groups, by name; no data is loaded."""
+    from lm_eval.tasks._yaml_loader import load_yaml
+
+    entries = []
+    for file in sorted(TASKS.rglob("*.yaml")):
+        config = load_yaml(file)
+        page = file.parent / "README.md"
+        members = [m["task"] if isinstance(m, dict) else m for m in config["task"]] if "group" in config else []
+        entries.append(
+            Entry(
+                name=config.get("group") or config["task"],
+                version=str(config.get("metadata", {}).get("version", "")),
+                options=_options(config.get("custom_dataset")),
+                members=tuple(members),
+                page=page.read_text(encoding="utf-8") if page.is_file() else "",
+            )
+        )
+    return sorted(entries, key=lambda entry: (bool(entry.members), entry.name))
 
 
 def load_tasks(names: Sequence[str], metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -27,24 +68,20 @@ def load_tasks(names: Sequence[str], metadata: Mapping[str, Any]) -> dict[str, A
         raise RunError(f"no task {', '.join(unknown)}; there are {', '.join(manager.all_tasks)}")
     try:
         loaded: dict[str, Any] = dict(manager.load(list(names)))
-    except (OSError, ValueError, KeyError) as error:
-        raise RunError(f"the data could not be loaded: {error}") from error
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise RunError(f"the data of {', '.join(names)} could not be loaded: {error}") from error
     _check_options(loaded["tasks"], metadata)
     return loaded
 
 
-def options_of(task: Any) -> dict[str, Any]:
-    """Options of a loaded task's data, with their defaults."""
-    rows = getattr(task.config.custom_dataset, "rows", None)
-    if rows is None:
-        return {}
-    return {name: parameter.default for name, parameter in inspect.signature(rows).parameters.items()}
+def _options(loader: Callable[..., Any] | None) -> dict[str, Any]:
+    rows = getattr(loader, "rows", None)
+    return {} if rows is None else {name: option.default for name, option in inspect.signature(rows).parameters.items()}
 
 
 def _check_options(tasks: Mapping[str, Any], metadata: Mapping[str, Any]) -> None:
-    known = {name for task in tasks.values() for name in options_of(task)}
+    known = {name for task in tasks.values() for name in _options(task.config.custom_dataset)}
     given = {name for name, value in metadata.items() if name != "data" or value}
     if unknown := sorted(given - known):
-        raise RunError(
-            f"these tasks have no option {', '.join(unknown)}; they have {', '.join(sorted(known)) or 'none'}"
-        )
+        has = ", ".join(sorted(known)) or "none"
+        raise RunError(f"these tasks have no option {', '.join(unknown)}; they have {has}")

@@ -1,7 +1,9 @@
 """What our lm-eval tasks share: rows as documents, scores from transcripts, and the registration of the model `pir`.
 
-A task's `utils.py` is two lines: `load = documents("name", rows)` and `score`. Importing this module registers the model, so
-`lm_eval --tasks PATH.yaml --model pir` finds it: lm-eval reads a task file, and hence this, before it looks for the model.
+A task's `utils.py` holds a function `rows(...) -> Sequence[Row]`, whose parameters are the task's options, and
+`load = documents("name", rows)`. A parameter `data` is a local file that replaces what would be fetched. Importing this
+module registers the model, so `lm_eval --tasks PATH.yaml --model pir` finds it: lm-eval reads a task file, and hence this,
+before it looks for the model.
 """
 
 from __future__ import annotations
@@ -45,7 +47,10 @@ def documents(task: str, rows: Loader) -> Callable[..., dict[str, Any]]:
     def load(version: object = None, **given: Any) -> dict[str, Any]:
         from datasets import Dataset
 
-        chosen = rows(**{name: value for name, value in given.items() if name in options})
+        data = given.get("data")
+        if isinstance(data, Mapping):  # files by task, or one for whichever task it is
+            given["data"] = data.get(task) or data.get("")
+        chosen = rows(**{name: value for name, value in given.items() if name in options and value is not None})
         docs = [
             {
                 "row_id": row.row_id,

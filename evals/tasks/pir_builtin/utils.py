@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from evals.lm_tasks import documents, score
+from evals.lm_tasks import documents
 from evals.problems import SPLITS, Split, generate
 from evals.rows import Row
-
-__all__ = ["load", "score"]
 
 TASK = "pir_builtin"
 HELD_OUT: tuple[Split, ...] = ("heldout_numbers", "heldout_templates", "heldout_families")
