@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -19,6 +21,7 @@ def train() -> None:
     \b
     pir train tiny                                        the built-in model, from nothing, on two CPU cores
     pir train tiny --config training/configs/tiny_smoke.yaml --check     the same chain in miniature
+    pir train grpo --config training/configs/tiny_grpo.yaml --model out/sft --output_dir out/grpo
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s")
 
@@ -65,3 +68,33 @@ def tiny(config: Path, output: Path, overrides: tuple[str, ...], check: bool, in
         raise click.ClickException(error.message) from error
     except KeyboardInterrupt:
         raise click.ClickException(f"interrupted; `pir train tiny --output {output}` goes on from here") from None
+
+
+@train.command(context_settings={"ignore_unknown_options": True})
+@click.option(
+    "--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Flat YAML with the settings."
+)
+@click.option("--processes", type=click.IntRange(1), default=1, show_default=True, help="On this machine, by torchrun.")
+@click.argument("settings", nargs=-1, type=click.UNPROCESSED, metavar="[--KEY VALUE]...")
+def grpo(config: Path | None, processes: int, settings: tuple[str, ...]) -> None:
+    """US-GRPO: reinforcement learning of asking, against a user simulator.
+
+    Settings are those of training/grpo.py (model, rows, personas, components, ask_cost ...) and of TRL's GRPOConfig;
+    every one can stand in the file or follow as --KEY VALUE, which wins. Run again with the same output_dir to go on
+    after an interruption.
+
+    \b
+    pir train grpo --config training/configs/tiny_grpo.yaml --model out/tiny/sft --output_dir out/grpo
+    pir train grpo --config training/configs/tiny_grpo.yaml --model out/tiny/sft --output_dir out/paper \\
+        --components full --beta 0 --processes 2
+    """
+    words = [*(["--config", str(config)] if config else []), *settings]
+    if processes > 1:
+        launcher = ["torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
+        command = [sys.executable, "-m", *launcher, "-m", "training.grpo", *words]
+        raise SystemExit(subprocess.run(command, check=False).returncode)
+    try:
+        from training.grpo import main
+    except ModuleNotFoundError as error:
+        raise click.ClickException(f"{error.name} is missing: training needs `make setup-train`") from error
+    main(words)

@@ -1,0 +1,226 @@
+"""US-GRPO, with TRL: `pir train grpo --config training/configs/tiny_grpo.yaml`.
+
+Groups of rollouts of one problem are played against a user simulator, scored by one composite reward, and compared within
+the group. TRL has the loss, the optimiser, checkpoints and logs; ours are the rollouts, the reward and the choice of groups.
+The only private parts of TRL that are touched are in `training/grpo_trainer.py`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import openai
+import torch
+from datasets import Dataset
+from transformers import AutoTokenizer
+from trl import GRPOConfig, TrlParser
+
+from evals.problems import Split, make_pair
+from evals.rows import Row
+from pir_serve.engines.base import Engine
+from pir_serve.engines.vllm import VllmEngine
+from pir_serve.errors import ConfigError
+from training.bulk import codec_of
+from training.engines import InProcessEngine
+from training.grpo_trainer import USGRPOTrainer, row_columns
+from training.judge import Judge, LlmJudge, RuleJudge
+from training.rewards import RewardConfig
+from training.rollout import Rollouts
+from training.scoring import Scorer
+from training.users import Users
+
+USAGE = "pir train grpo --config FILE --model FOLDER --output_dir FOLDER [--KEY VALUE ...]"
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json")
+
+
+@dataclass
+class RolloutArguments:
+    """What TRL's own configuration does not hold."""
+
+    model: str = field(metadata={"help": "Checkpoint folder to start from: an SFT model that asks."})
+    rows: str | None = field(
+        default=None,
+        metadata={"help": "JSON lines of evals.rows.Row; default: generated problems of the training split."},
+    )
+    num_problems: int = field(default=20_000, metadata={"help": "Generated problems to draw prompts from."})
+    problem_seed: int = field(default=500_000_001, metadata={"help": "Of generated problems."})
+    incomplete_share: float = field(
+        default=0.5, metadata={"help": "Of generated problems; the others show every fact."}
+    )
+    eval_problems: int = field(default=0, metadata={"help": "Validation problems, half of them complete."})
+    personas: str = field(
+        default="clean", metadata={"help": "User personas and weights, e.g. clean=4,typos=1,off_topic=2; one a group."}
+    )
+    components: str = field(default="full", metadata={"help": "Reward: none, helpfulness, efficiency, full or ours."})
+    base_reward: float = field(default=0.5, metadata={"help": "S: what a right answer earns."})
+    ask_cost: float = field(default=0.5, metadata={"help": "With `ours`: share of the bonus a needless ask costs."})
+    as_released: bool = field(default=False, metadata={"help": "The released code's reward where the paper differs."})
+    lenient: float = field(default=0.0, metadata={"help": "Rule judge: helpfulness of an ask about a given fact."})
+    judge_url: str | None = field(
+        default=None, metadata={"help": "OpenAI-compatible endpoint of an LLM judge; default: the rule judge."}
+    )
+    judge_model: str = field(default="", metadata={"help": "Model name at judge_url."})
+    overlong_cache: int = field(
+        default=0,
+        metadata={"help": "Tokens before max_completion_length over which DAPO's length penalty grows; 0: off."},
+    )
+    max_asks: int = field(default=5, metadata={"help": "N of the paper; one ask more ends the rollout without reward."})
+    slots: int = field(default=64, metadata={"help": "Rollouts decoded together, in process."})
+    engine_url: str | None = field(
+        default=None, metadata={"help": "vLLM server that TRL syncs weights to; default: sample in process."}
+    )
+    simulator_timeout_s: float = field(default=60.0, metadata={"help": "After it the rollout is unscored."})
+    resample_rounds: int = field(
+        default=1, metadata={"help": "Times that groups without a signal are replaced by groups of other problems."}
+    )
+    importance_cap: float = field(
+        default=0.0, metadata={"help": "Truncated importance sampling of tokens, e.g. 2.0; 0: off."}
+    )
+    threads: int = field(default=1, metadata={"help": "Torch threads of each process."})
+
+
+def training_rows(arguments: RolloutArguments) -> Iterator[Row]:
+    """The rows that prompts are drawn from. Raises: ConfigError: a file that cannot be read as rows."""
+    if arguments.rows is not None:
+        yield from read_rows(Path(arguments.rows))
+        return
+    rng = random.Random(arguments.problem_seed)
+    for index in range(arguments.num_problems):
+        complete, incomplete = make_pair("train", arguments.problem_seed, index)
+        yield Row.of(incomplete if rng.random() < arguments.incomplete_share else complete, "generated")
+
+
+def read_rows(path: Path) -> Iterator[Row]:
+    import json
+
+    try:
+        lines = path.read_text().splitlines()
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    for number, line in enumerate(lines, 1):
+        try:
+            yield Row.from_json(json.loads(line))
+        except (KeyError, TypeError, ValueError) as error:
+            raise ConfigError(f"{path}:{number}: not a row: {error!r}") from error
+
+
+def validation_rows(n: int, seed: int = 5) -> list[Row]:
+    """Complete and incomplete problems of the validation split, alternating."""
+    split: Split = "validation"
+    return [Row.of(make_pair(split, seed, index)[index % 2], "generated") for index in range(n)]
+
+
+def make_engine(arguments: RolloutArguments, config: GRPOConfig) -> Engine:
+    if arguments.engine_url is None:
+        return InProcessEngine(Path(arguments.model), slots=arguments.slots)
+    if not config.use_vllm:
+        raise ConfigError("engine_url needs use_vllm: true: TRL has to send the server each step's weights")
+    return VllmEngine(arguments.engine_url)
+
+
+def make_judge(arguments: RolloutArguments) -> Judge:
+    if arguments.judge_url is None:
+        return RuleJudge(arguments.lenient)
+    client = openai.AsyncOpenAI(base_url=arguments.judge_url, api_key=os.environ.get("OPENAI_API_KEY", "none"))
+    return LlmJudge(client, arguments.judge_model, Path("out/judge.db"))
+
+
+def check(arguments: RolloutArguments, config: GRPOConfig) -> None:
+    """Raises: ConfigError, saying what to change."""
+    if not (Path(arguments.model) / "config.json").is_file():
+        raise ConfigError(f"model: {arguments.model} is no checkpoint folder")
+    if config.temperature != 1.0 or config.top_p != 1.0:
+        raise ConfigError("temperature and top_p must be 1: log-probabilities are those of the untouched distribution")
+    per_rank = config.per_device_train_batch_size * config.steps_per_generation
+    if per_rank % config.num_generations:
+        raise ConfigError(
+            f"per_device_train_batch_size * steps_per_generation = {per_rank} must be a multiple of num_generations = "
+            f"{config.num_generations}: a process refills whole groups"
+        )
+
+
+def grpo(arguments: RolloutArguments, config: GRPOConfig) -> None:
+    """Train; goes on from the newest checkpoint in `output_dir`, and leaves the model there.
+
+    Raises:
+        ConfigError: settings that do not fit each other, or files that cannot be read.
+    """
+    check(arguments, config)
+    torch.set_num_threads(arguments.threads)
+    config.model_init_kwargs = {"dtype": torch.float32, **(config.model_init_kwargs or {})}
+    try:
+        scorer = Scorer(
+            RewardConfig(
+                arguments.components,  # type: ignore[arg-type]  # checked on construction
+                arguments.base_reward,
+                arguments.max_asks,
+                arguments.ask_cost,
+                arguments.as_released,
+            ),
+            make_judge(arguments),
+        )
+        users = Users.parse(arguments.personas, seed=config.seed)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    rollouts = Rollouts(
+        make_engine(arguments, config),
+        codec_of(Path(arguments.model)),
+        max_tokens=config.max_completion_length,
+        max_asks=arguments.max_asks,
+        simulator_timeout_s=arguments.simulator_timeout_s,
+    )
+    trainer = USGRPOTrainer(
+        rollouts=rollouts,
+        scorer=scorer,
+        users=users,
+        resample_rounds=arguments.resample_rounds,
+        importance_cap=arguments.importance_cap,
+        overlong_cache=arguments.overlong_cache,
+        model=arguments.model,
+        args=config,
+        train_dataset=Dataset.from_list([row_columns(row) for row in training_rows(arguments)]),
+        eval_dataset=Dataset.from_list([row_columns(row) for row in validation_rows(arguments.eval_problems)])
+        if arguments.eval_problems
+        else None,
+        processing_class=AutoTokenizer.from_pretrained(arguments.model),
+    )
+    resumable = any(Path(config.output_dir).glob("checkpoint-*"))
+    try:
+        trainer.train(resume_from_checkpoint=resumable or None)
+    finally:
+        rollouts.close()
+    trainer.save_model(config.output_dir)
+    if trainer.accelerator.is_main_process:
+        for name in TOKENIZER_FILES:  # as they were: the trainer's own copies differ in details
+            if (source := Path(arguments.model) / name).exists():
+                shutil.copy(source, Path(config.output_dir) / name)
+
+
+def parse(args: list[str] | None = None) -> tuple[RolloutArguments, GRPOConfig]:
+    """Raises: ConfigError: an unknown key in the file, or a wrong value."""
+    try:
+        arguments, config = TrlParser((RolloutArguments, GRPOConfig), usage=USAGE).parse_args_and_config(args)
+    except (OSError, ValueError) as error:
+        raise ConfigError(str(error)) from error
+    return arguments, config
+
+
+def main(args: list[str] | None = None) -> None:
+    os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    try:
+        grpo(*parse(args))
+    except ConfigError as error:
+        sys.exit(f"error: {error.message}")
+
+
+if __name__ == "__main__":
+    main()

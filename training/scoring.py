@@ -1,0 +1,77 @@
+"""From a rollout to its reward: the outcome by the row's grader, the helpfulness of its asks by a judge."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from evals.grading import extract_answer, is_correct
+from evals.simulators import Intent
+from pir_serve.trajectory import Status
+from training.judge import Judge, JudgeError
+from training.rewards import RewardConfig, composite, read
+from training.rollout import Rollout
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What one rollout earned, and for what."""
+
+    reward: float
+    outcome: float
+    """1.0 for a right answer; a task with graded outcomes may be in between."""
+    helpfulness: tuple[float, ...]
+    """Of each ask that was answered."""
+
+    @property
+    def is_right(self) -> bool:
+        return self.outcome >= 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scorer:
+    config: RewardConfig
+    judge: Judge
+
+    async def score(self, rollout: Rollout) -> Score | None:
+        """None: unscored, because the simulator, the engine or the judge failed."""
+        if rollout.failure:
+            return None
+        reached = outcome_of(rollout)
+        if reached is None:
+            return None
+        intent = Intent.of(rollout.row)
+        try:
+            helpfulness = await asyncio.gather(
+                *(
+                    self.judge.helpfulness(exchange.ask, intent=intent, history=rollout.exchanges[:k])
+                    for k, exchange in enumerate(rollout.exchanges)
+                )
+            )
+        except JudgeError as error:
+            log.warning("rollout %s is unscored: %s", rollout.trajectory.session, error)
+            return None
+        if rollout.row.is_complete and self.config.components == "ours":
+            helpfulness = [0.0] * len(helpfulness)  # nothing was missing, whatever a lenient judge says
+        reading = read(rollout.trajectory.completion_text, as_released=self.config.as_released)
+        reward = composite(reached, reading, helpfulness, self.config, is_complete=rollout.row.is_complete)
+        return Score(reward, reached, tuple(helpfulness))
+
+    async def score_all(self, rollouts: Sequence[Rollout]) -> list[Score | None]:
+        return list(await asyncio.gather(*(self.score(rollout) for rollout in rollouts)))
+
+
+def outcome_of(rollout: Rollout) -> float | None:
+    """0..1 by the row's grader; None where it cannot be told.
+
+    A rollout that did not come to its end has reached nothing.
+    """
+    if rollout.trajectory.status is not Status.COMPLETED:
+        return 0.0
+    final = rollout.trajectory.segments[-1].text  # a box that the user typed inside a response is not an answer
+    answer = extract_answer(final)
+    return float(answer is not None and is_correct(answer, rollout.row.gold))
