@@ -1,15 +1,20 @@
-"""Whether a completion's answer is right: finding the box, and comparing numbers by value.
+"""Answers of mathematics: finding the box, comparing numbers by value, and what is no number by math-verify.
 
-No expression is evaluated: an answer is a number, a fraction or a percentage with perhaps a unit, or it is compared
-as text.
+The first two evaluate no expression: an answer is a number, a fraction or a percentage with perhaps a unit, or it is
+compared as text. That is all that training and `pir-tiny` use; `grade` goes further.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from fractions import Fraction
+from typing import Literal
 
-THINK_CLOSE = "</think>"
+from evals.grading.result import Grade
+
+THINK_OPEN, THINK_CLOSE = "<think>", "</think>"
+GRADER, OFFICIAL = "math/2", "math-official/1"
 
 MAX_NUMBER_CHARS = 200
 """A longer answer is no number: long digit strings are slow to convert, and Python refuses them."""
@@ -20,7 +25,7 @@ _NUMBER = re.compile(
     (?:
         \\[dt]?frac\{\s*(?P<latex_over>-?\d+)\s*\}\{\s*(?P<latex_under>\d+)\s*\}
       | (?P<over>\d+)\s*/\s*(?P<under>\d+)
-      | (?P<whole>\d{1,3}(?:,\d{3})+|\d+)?(?P<decimals>\.\d+)?
+      | (?P<whole>\d{1,3}(?:,\d{3})+|\d+)?(?P<decimals>\.\d+)?(?:[eE](?P<exponent>[+-]?\d{1,3})(?!\w))?
     )
     \s*(?P<rest>.*)$""",
     re.VERBOSE | re.DOTALL | re.ASCII,
@@ -42,9 +47,14 @@ def extract_answer(text: str) -> str | None:
 
 def last_boxed(text: str) -> str | None:
     """The content of the last box whose braces balance."""
+    return last_braced(text, _BOX)
+
+
+def last_braced(text: str, command: str) -> str | None:
+    """What the last `command` with balanced braces has in them."""
     end = len(text)
-    while (start := text.rfind(_BOX, 0, end)) >= 0:
-        content = _balanced(text, start + len(_BOX))
+    while (start := text.rfind(command, 0, end)) >= 0:
+        content = _balanced(text, start + len(command))
         if content is not None:
             return content
         end = start
@@ -88,6 +98,8 @@ def number(answer: str) -> Fraction | None:
     if value is None:
         return None
     rest = found["rest"].strip()
+    if re.match(r"[eE]\d", rest):  # a power of ten beyond any answer, not a unit
+        return None
     if rest.startswith(("%", "percent")):
         value, rest = value / 100, rest.removeprefix("percent").removeprefix("%").strip()
     if rest and (not _UNIT.match(rest) or (not rest[0].isalpha() and rest[0] != "°")):
@@ -105,7 +117,8 @@ def _value(found: re.Match[str]) -> Fraction | None:
         return Fraction(int(over), int(under)) if int(under) else None
     if found["whole"] is None and found["decimals"] is None:
         return None
-    return Fraction((found["whole"] or "0").replace(",", "") + (found["decimals"] or ""))
+    digits = (found["whole"] or "0").replace(",", "") + (found["decimals"] or "")
+    return Fraction(digits) * Fraction(10) ** int(found["exponent"] or 0)
 
 
 def is_correct(answer: str | None, gold: str) -> bool:
@@ -118,3 +131,85 @@ def is_correct(answer: str | None, gold: str) -> bool:
     if mine is not None or right is not None:
         return False
     return "".join(_clean(answer).lower().split()) == "".join(_clean(gold).lower().split())
+
+
+MAX_ANSWER_CHARS = 1000
+"""A longer one is no answer, and would only keep the expression parser busy."""
+TIMEOUT_S = 3.0
+"""Of one comparison; ordinary ones take milliseconds."""
+
+_STATES = re.compile(r"\banswer(?:\s+is)?\s*(?::|=|(?<=is)\s)\s*|^####\s*", re.IGNORECASE | re.MULTILINE)
+_SENTENCE_END = re.compile(r"[.;!](?:\s|$)")
+_NUMBER_BASE = re.compile(r"\d\s*_")
+
+MathGrader = Literal["math-verify", "official", "both"]
+"""`both` gives math-verify's verdict, and the official one in the detail."""
+
+
+def stated_answer(final: str) -> str | None:
+    """The answer that a reply gives: its last box, else what follows its last "answer is" or "####"; None without one.
+
+    Of a reply that shows its reasoning only what follows the last `</think>` is read; a guess at whatever number comes
+    last is not made: a reply that says what it lacks gives no answer.
+    """
+    _, closed, after = final.rpartition(THINK_CLOSE)
+    if not closed and THINK_OPEN in final:
+        return None
+    if (boxed := last_boxed(after)) is not None:
+        return boxed
+    places = [found.end() for found in _STATES.finditer(after)]
+    if not places:
+        return None
+    line = after[places[-1] :].partition("\n")[0]
+    return _SENTENCE_END.split(line)[0].replace("**", "").strip(" $")
+
+
+def grade_math(final: str, gold: str, *, by: MathGrader = "math-verify", timeout_s: float = TIMEOUT_S) -> Grade:
+    """Grades a reply: equal as text or number, else by math-verify in a process that is killed after `timeout_s`."""
+    if by == "official":
+        return _grade_officially(final, gold, timeout_s)
+    grade = _grade_by_value(final, gold, timeout_s)
+    if by == "math-verify":
+        return grade
+    official = _grade_officially(final, gold, timeout_s)
+    return replace(grade, detail={**grade.detail, "official": official.verdict})
+
+
+def _grade_by_value(final: str, gold: str, timeout_s: float) -> Grade:
+    answer = stated_answer(final)
+    if not answer:
+        return Grade("unparsed", 0.0, GRADER)
+    if is_correct(answer, gold):
+        return Grade("correct", 1.0, GRADER, answer)
+    mine, right = number(answer), number(gold)
+    # "50%" of a question that asks for per cent is 50 to math-verify and 1/2 to us: both readings are right.
+    plain = mine is not None and right is not None and "%" not in answer
+    # math-verify drops the base of a number: 4210_5 would be 4210.
+    other_base = bool(_NUMBER_BASE.search(answer)) != bool(_NUMBER_BASE.search(gold))
+    if plain or other_base or len(answer) > MAX_ANSWER_CHARS:
+        return Grade("wrong", 0.0, GRADER, answer[:MAX_ANSWER_CHARS])
+    return _compared(answer, gold, "value", GRADER, timeout_s)
+
+
+def _grade_officially(final: str, gold: str, timeout_s: float) -> Grade:
+    from evals.grading import official
+
+    _, closed, after = final.rpartition(THINK_CLOSE)
+    answer = official.extract_answer(after if closed else final)
+    if not answer:
+        return Grade("unparsed", 0.0, OFFICIAL)
+    if len(answer) > MAX_ANSWER_CHARS:
+        return Grade("wrong", 0.0, OFFICIAL, answer[:MAX_ANSWER_CHARS])
+    return _compared(answer, gold, "official", OFFICIAL, timeout_s)
+
+
+def _compared(answer: str, gold: str, by: str, grader: str, timeout_s: float) -> Grade:
+    from evals.grading.pool import WorkerTimeout, shared_pool
+
+    try:
+        found = shared_pool().ask({"by": by, "answer": answer, "gold": gold}, timeout_s)
+    except WorkerTimeout:
+        return Grade("timeout", 0.0, grader, answer)
+    if found["equal"]:
+        return Grade("correct", 1.0, grader, answer)
+    return Grade("wrong" if found["parsed"] else "unparsed", 0.0, grader, answer)
