@@ -36,6 +36,8 @@ class ChatMessage(BaseModel):
     tool_calls: list[Any] | None = None
     tool_call_id: Any = None
     reasoning_details: Any = None
+    provider_specific_fields: Any = None
+    """Where the LiteLLM proxy puts fields that it does not know, and from where clients echo them."""
 
 
 class StreamOptions(BaseModel):
@@ -163,8 +165,10 @@ def _refuse_answers_to_nothing(said: list[Said]) -> None:
 def _sealed_states(messages: list[ChatMessage]) -> tuple[str, ...]:
     found: list[str] = []
     for message in reversed(messages):
-        if message.role == "assistant" and message.reasoning_details is not None:
+        if message.role == "assistant":
+            moved = message.provider_specific_fields
             found += sealed_details(message.reasoning_details)
+            found += sealed_details(moved.get("reasoning_details") if isinstance(moved, dict) else None)
     return tuple(found[:MAX_SEALED])
 
 

@@ -76,8 +76,13 @@ async def test_sealed_state_resumes_where_the_text_was_rewritten(make_desk: Make
         message = await asked(client, [{"role": "user", "content": wrapped}])
         bare = reply_to(QUESTION, "4 dollars")
         assert (await post(client, bare)).headers["x-pir-resume"] == "heuristic"
-        bare[1]["reasoning_details"] = message["reasoning_details"]
-        assert (await post(client, bare)).headers["x-pir-resume"] == "sealed"
+        details = {"reasoning_details": message["reasoning_details"]}
+        for carrier in (details, {"provider_specific_fields": details}):  # as it came; as the LiteLLM proxy moves it
+            messages = [bare[0], bare[1] | carrier, bare[2]]
+            assert (await post(client, messages)).headers["x-pir-resume"] == "sealed"
+        for nonsense in (7, [], {"reasoning_details": "x"}, {"reasoning_details": [None]}):
+            messages = [bare[0], bare[1] | {"provider_specific_fields": nonsense}, bare[2]]
+            assert (await post(client, messages)).headers["x-pir-resume"] == "heuristic"
 
 
 async def test_regenerating_and_editing_the_answer_are_branches_of_one_question(make_desk: MakeDesk) -> None:
