@@ -46,6 +46,11 @@ class AskPolicy:
         """Whether one more ask may reach the user after `num_shown` that did."""
         return self.max_asks is None or num_shown < self.max_asks
 
+    def within(self, bound: AskPolicy) -> AskPolicy:
+        """This one, or `bound` where that allows less."""
+        limits = [policy.max_asks for policy in (self, bound) if policy.max_asks is not None]
+        return AskPolicy(min(limits, default=None))
+
     def refusal(self, num_shown: int) -> str:
         """`never` or `max`, as an exchange names it, where one more ask may not reach the user; else ""."""
         return "" if self.allows(num_shown) else "max" if self.max_asks else "never"

@@ -81,6 +81,17 @@ class Settings:
     api_key: tuple[str, ...] = ()
     """Keys that clients may use (`Authorization: Bearer`); each is a tenant of its own. None: everybody, on loopback
     only."""
+    requests_per_minute: int | None = None
+    """POST requests of one key, where it has no limit of its own (`pir keys create`). None: any number."""
+    tokens_per_minute: int | None = None
+    """Prompt and completion tokens of one key, likewise."""
+    max_streams: int | None = None
+    """Replies generated for one key at a time, likewise."""
+    max_stored: int = 10_000
+    """Trajectories, and objects of the Responses API, kept of one tenant; the oldest go first."""
+    seal_key: tuple[str, ...] = ()
+    """Secrets that encrypt what is stored: the first encrypts, all decrypt, so that one can be replaced (`pir store
+    reseal`). None: stored as it is."""
     ask: str = "auto"
     """When asking is allowed unless a request says otherwise: `auto`, `never`, `max=N`."""
     max_asks: int = 16
@@ -120,6 +131,10 @@ class Settings:
     """Seconds that running replies may take to finish after Ctrl-C or SIGTERM."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Of our own log lines; what people wrote is never in them."""
+    log_format: Literal["text", "json"] = "text"
+    """`json`: one object a line, for log collectors."""
+    traces: bool = False
+    """Whether OpenTelemetry traces are made (extra `otel`); where they go, the standard OTEL_* variables say."""
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -132,9 +147,13 @@ class Settings:
             ("keepalive_s", 0.01, 3_600),
             ("max_body_bytes", 1_024, 1 << 30),
             ("shutdown_s", 0, 3_600),
+            ("max_stored", 1, 1_000_000_000),
+            ("requests_per_minute", 1, 1_000_000_000),
+            ("tokens_per_minute", 1, 1_000_000_000),
+            ("max_streams", 1, 1_000_000),
         ):
             value = getattr(self, name)
-            if not low <= value <= high:
+            if value is not None and not low <= value <= high:
                 raise ConfigError(f"{name} is {value}; it must lie between {low} and {high}")
         if self.gate_nats is not None and not 0 <= self.gate_nats <= 100:
             raise ConfigError(f"gate_nats is {self.gate_nats}; it must lie between 0 and 100 nats")
@@ -149,13 +168,10 @@ class Settings:
         if not self.auto_response.strip():
             raise ConfigError("auto_response is empty; it must say how the model should go on without a user")
         self._check_engine()
-        if not self.api_key and not is_loopback(self.host):
-            raise ConfigError(
-                f"host {self.host} is reachable from other machines, but no API key is set: anybody could use "
-                "the model. Set PIR_API_KEY to a long random string, or listen on 127.0.0.1"
-            )
         if any(len(key) < 8 for key in self.api_key):
             raise ConfigError("an API key is shorter than 8 characters; use a long random string")
+        if any(len(key) < 16 for key in self.seal_key):
+            raise ConfigError("a seal_key is shorter than 16 characters; use a long random string")
 
     def _check_engine(self) -> None:
         if self.engine == "local":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -41,6 +42,8 @@ class Limiter:
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
+        self.refused: Counter[str] = Counter()
+        """How often, by the kind of limit."""
         self._used: dict[str, _Used] = {}
 
     def request(self, caller: Caller) -> None:
@@ -50,7 +53,7 @@ class Limiter:
             return
         bucket, level = self._level(caller, "requests", limit)
         if level < 1:
-            raise _over(caller, "requests", limit, (1 - level) * _MINUTE_S / limit)
+            raise self._over("requests", limit, (1 - level) * _MINUTE_S / limit)
         bucket.level -= 1
 
     def begin_stream(self, caller: Caller, count: int = 1) -> None:
@@ -62,11 +65,12 @@ class Limiter:
         if (limit := caller.limits.tokens_per_minute) is not None:
             _, level = self._level(caller, "tokens", limit)
             if level <= 0:
-                raise _over(caller, "tokens", limit, (1 - level) * _MINUTE_S / limit)
+                raise self._over("tokens", limit, (1 - level) * _MINUTE_S / limit)
         used, most = self._of(caller), caller.limits.max_streams
         if most is not None and count > most:
             raise RequestError(f"this key may have {most} replies generated at a time, and the request wants {count}")
         if most is not None and used.num_streams + count > most:
+            self.refused["streams"] += 1
             raise RateLimited(
                 f"{used.num_streams} replies are being generated for this key, and it may have {most} at a time; "
                 "wait for one to end",
@@ -103,10 +107,10 @@ class Limiter:
     def _of(self, caller: Caller) -> _Used:
         return self._used.setdefault(caller.key, _Used())
 
-
-def _over(caller: Caller, kind: str, limit: int, retry_after_s: float) -> RateLimited:
-    return RateLimited(
-        f"this key may use {limit} {kind} a minute, and has; try again in {math.ceil(retry_after_s)} s",
-        kind=kind,
-        retry_after_s=retry_after_s,
-    )
+    def _over(self, kind: str, limit: int, retry_after_s: float) -> RateLimited:
+        self.refused[kind] += 1
+        return RateLimited(
+            f"this key may use {limit} {kind} a minute, and has; try again in {math.ceil(retry_after_s)} s",
+            kind=kind,
+            retry_after_s=retry_after_s,
+        )

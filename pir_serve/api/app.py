@@ -10,13 +10,16 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response as HttpResponse
 from starlette.routing import Route, WebSocketRoute
 
 from pir_serve.api import sessions
 from pir_serve.api.chat import chat_completions
+from pir_serve.api.door import Door
 from pir_serve.api.gateway import Gateway, error_reply, json_reply, request_id
+from pir_serve.api.metrics import metrics
 from pir_serve.api.openapi import openapi
 from pir_serve.api.responses import http as responses
 from pir_serve.api.responses.jobs import Jobs
@@ -52,9 +55,11 @@ def create_app(gateway: Gateway, *, manage: bool = True) -> Starlette:
             *sessions.ROUTES,
             Route("/health", health, methods=["GET"]),
             Route("/ready", ready, methods=["GET"]),
+            Route("/metrics", metrics, methods=["GET"]),
             Route("/openapi.json", openapi, methods=["GET"]),
         ],
         lifespan=lifespan if manage else None,
+        middleware=[Middleware(Door, gateway=gateway)],
         exception_handlers={PirError: _on_pir_error, HTTPException: _on_http_error, Exception: _on_mistake},
     )
     app.router.redirect_slashes = False
@@ -65,14 +70,12 @@ def create_app(gateway: Gateway, *, manage: bool = True) -> Starlette:
 
 async def list_models(request: Request) -> HttpResponse:
     gateway: Gateway = request.app.state.gateway
-    gateway.auth.tenant(request.headers)
     names = [name + suffix for name in gateway.models for suffix in ("", NO_ASK_SUFFIX)]
     return json_reply({"object": "list", "data": [_model_object(gateway, name) for name in names]})
 
 
 async def get_model(request: Request) -> HttpResponse:
     gateway: Gateway = request.app.state.gateway
-    gateway.auth.tenant(request.headers)
     name = request.path_params["name"]
     gateway.served(name)
     return json_reply(_model_object(gateway, name))
@@ -82,7 +85,6 @@ async def examples(request: Request) -> HttpResponse:
     """Example problems from the model's folder: what a newcomer may ask a small model. `?model=` names one of
     several."""
     gateway: Gateway = request.app.state.gateway
-    gateway.auth.tenant(request.headers)
     served, _ = gateway.served(request.query_params.get("model") or next(iter(gateway.models)))
     return json_reply({"object": "list", "model": served.name, "data": served.examples})
 
@@ -139,5 +141,7 @@ async def _on_mistake(request: Request, error: Exception) -> HttpResponse:
     """Our own mistake: the edge of a request, where the traceback is logged (by the server, which gets it re-
     raised)."""
     logger.error("%s %s: internal error %s", request_id(request), request.url.path, type(error).__name__)
-    body = {"error": {"message": "internal error", "type": "server_error", "param": None, "code": "internal_error"}}
-    return json_reply(body, status=HTTPStatus.INTERNAL_SERVER_ERROR)
+    message = f"internal error; the log says more of {request_id(request)}"
+    body = {"error": {"message": message, "type": "server_error", "param": None, "code": "internal_error"}}
+    headers = {"x-request-id": request_id(request)}
+    return json_reply(body, status=HTTPStatus.INTERNAL_SERVER_ERROR, headers=headers)

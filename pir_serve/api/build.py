@@ -12,7 +12,7 @@ from pir_serve.presets import Preset, find_preset
 from pir_serve.prompt import PromptCodec
 from pir_serve.settings import Settings
 from pir_serve.store.base import Store
-from pir_serve.store.sealed import load_or_create_secret
+from pir_serve.store.sealed import Sealer, load_or_create_secret
 from pir_serve.store.sqlite import SqliteStore
 
 
@@ -80,7 +80,13 @@ def _local_engine(settings: Settings) -> Engine:
 
 
 def build_store(settings: Settings) -> Store:
-    return SqliteStore(settings.store_path)
+    return SqliteStore(settings.store_path, sealer=build_sealer(settings), max_per_tenant=settings.max_stored)
+
+
+def build_sealer(settings: Settings) -> Sealer | None:
+    """Of stored content; None: it is stored as it is."""
+    ring = [hashlib.sha256(b"pir store" + key.encode()).digest() for key in settings.seal_key]
+    return Sealer(ring) if ring else None
 
 
 def build_secret(settings: Settings) -> bytes:

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pir_serve.api import reply
 from pir_serve.api.chat_request import ChatRequest, parse
-from pir_serve.api.gateway import Gateway, json_reply, read_body, request_id
+from pir_serve.api.gateway import Gateway, json_reply, read_body, visit_of
 from pir_serve.api.merge import merged
 from pir_serve.api.outcome import Outcome, conclude, keep
 from pir_serve.api.pump import ClientGone, Pump
@@ -33,10 +33,10 @@ logger = logging.getLogger(__name__)
 
 async def chat_completions(request: Request) -> ASGIApp:
     gateway: Gateway = request.app.state.gateway
-    tenant = gateway.auth.tenant(request.headers)
     raw = await read_body(request, gateway.settings.max_body_bytes)
     chat = parse(raw)
-    turn = await prepare(gateway, chat.turn, tenant=tenant, request_id=request_id(request), headers=request.headers)
+    visit = visit_of(request)
+    turn = await prepare(gateway, chat.turn, visit=visit, headers=request.headers, num_replies=chat.n)
     return _StreamedReply(gateway, chat, turn) if chat.stream else _WholeReply(gateway, chat, turn)
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import re
-import secrets
+import math
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
@@ -17,24 +16,27 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response as HttpResponse
 
+from pir_serve.access.keys import Limits
+from pir_serve.access.limits import Limiter
+from pir_serve.access.visit import Visit
 from pir_serve.api.auth import Authenticator
 from pir_serve.engines.base import Engine
-from pir_serve.engines.verify import Tokenizes, verify
-from pir_serve.errors import ConfigError, EngineError, PirError, RequestError, StoreError, UnknownModel
+from pir_serve.engines.verify import check_tokenizer
+from pir_serve.errors import ConfigError, PirError, RateLimited, RequestError, StoreError, UnknownModel
 from pir_serve.policy import NO_ASK_SUFFIX, AskPolicy, Gate
 from pir_serve.prompt import PromptCodec
 from pir_serve.resume import Keys
 from pir_serve.screening import load_screening
-from pir_serve.settings import Settings
+from pir_serve.settings import Settings, is_loopback
 from pir_serve.store.base import Store
 from pir_serve.store.sealed import Sealer
+from pir_serve.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
 _EXPIRE_EVERY_S = 60.0
 _PAUSE_S = 0.05
 """Before what is done after a reply: the client's next request, which often follows at once, goes first."""
@@ -97,7 +99,15 @@ class Gateway:
         self.store = store
         self.keys = Keys(secret)
         self.sealer = Sealer([secret])
-        self.auth = Authenticator(settings.api_key)
+        self.auth = Authenticator(
+            settings.api_key,
+            store.keys,
+            defaults=Limits(settings.requests_per_minute, settings.tokens_per_minute, settings.max_streams),
+            may_be_open=is_loopback(settings.host),
+        )
+        self.limiter = Limiter()
+        self.metrics = Metrics()
+        store.observe(self.metrics.stored)
         for model in models:
             if settings.tools == "pass" and not model.codec.template.knows_tools:
                 raise ConfigError(
@@ -169,10 +179,11 @@ class Gateway:
         try:
             started.append(self.store)
             await self.store.start()
+            await self._check_keys()
             for model in self.models.values():
                 started.append(model.engine)
                 await model.engine.start()
-                await _check_tokenizer(model)
+                await check_tokenizer(model.engine, model.codec)
             expiry = asyncio.create_task(self._expire_for_ever())
             yield
         finally:
@@ -181,6 +192,17 @@ class Gateway:
             await self._end_tasks()
             for part in reversed(started):
                 await part.aclose()
+
+    async def _check_keys(self) -> None:
+        """Raises: ConfigError, where anybody on the network could use the model."""
+        if await self.auth.is_open():
+            logger.warning("no API key is set: anybody on this machine may use the gateway, and nobody else")
+        elif not self.settings.api_key and not await self.store.keys.any():
+            raise ConfigError(
+                f"host {self.settings.host} is reachable from other machines, but there is no API key: anybody could "
+                "use the model. Make one with `pir keys create`, or set PIR_API_KEY to a long random string, or listen "
+                "on 127.0.0.1"
+            )
 
     async def _end_tasks(self) -> None:
         for task in self._spawned:
@@ -199,48 +221,37 @@ class Gateway:
             except StoreError as error:
                 logger.warning("suspensions could not be expired: %s", error)
             else:
+                self.metrics.expired.inc(expired)
                 if expired:
                     logger.info("%d suspensions expired", expired)
             await asyncio.sleep(_EXPIRE_EVERY_S)
-
-
-async def _check_tokenizer(model: ServedModel) -> None:
-    """Raises: ConfigError, where the engine encodes a text otherwise than we do: every prompt would be wrong."""
-    if not isinstance(model.engine, Tokenizes):
-        return
-    try:
-        differences = await verify(model.engine, model.codec)
-    except EngineError as error:
-        logger.warning("%s does not tell how it tokenises, so that could not be checked: %s", model.engine.name, error)
-        return
-    if differences:
-        raise ConfigError(
-            f"{model.engine.name} tokenises otherwise than the tokenizer given here: {differences[0]}. "
-            "Point --tokenizer at the folder of the model that the engine serves"
-        )
 
 
 def json_reply(body: dict[str, Any], *, status: int = 200, headers: Mapping[str, str] | None = None) -> HttpResponse:
     return HttpResponse(orjson.dumps(body), status, headers, media_type="application/json")
 
 
-def error_reply(error: PirError, request: Request) -> HttpResponse:
+def error_reply(error: PirError, request: HTTPConnection) -> HttpResponse:
     headers = {"x-request-id": request_id(request)}
-    if error.status < 500:  # both SDKs repeat 408, 409 and 429 by themselves; none of ours passes by itself
+    if isinstance(error, RateLimited):  # passes by itself: both SDKs wait as long as they are told, and try again
+        headers["retry-after"] = str(math.ceil(error.retry_after_s))
+    elif error.status < 500:  # both SDKs repeat 408, 409 and 429 by themselves; none of ours passes by itself
         headers["x-should-retry"] = "false"
     if error.status == 401:
         headers["www-authenticate"] = "Bearer"
     return json_reply(error.body(), status=error.status, headers=headers)
 
 
-def request_id(request: Request) -> str:
-    """The client's `X-Request-Id` if it is a sane one, else one of ours; the same each time within a request."""
-    known: str | None = request.scope.get("pir.request_id")
-    if known is None:
-        given = request.headers.get("x-request-id", "")
-        known = given if _REQUEST_ID.fullmatch(given) else f"req_{secrets.token_hex(12)}"
-        request.scope["pir.request_id"] = known
-    return known
+def request_id(request: HTTPConnection) -> str:
+    """The client's `X-Request-Id` if it is a sane one, else one of ours (`door`)."""
+    return str(request.scope["pir.request_id"])
+
+
+def visit_of(request: HTTPConnection) -> Visit:
+    """Who the request is from; of all under /v1."""
+    visit = request.scope["pir.visit"]
+    assert isinstance(visit, Visit)
+    return visit
 
 
 async def read_body(request: Request, limit: int) -> bytes:

@@ -115,6 +115,12 @@ def _paths() -> dict[str, Any]:
         "/ready": {
             "get": _operation("ready", "It can serve; 503 if it cannot", "Ready", errors={"503": _reply("Ready")})
         },
+        "/metrics": {
+            "get": {
+                **_operation("metrics", "What is counted, for Prometheus", {}),
+                "responses": {"200": _content({"text/plain": _TEXT}), "default": _reply("Error")},
+            }
+        },
         "/openapi.json": {
             "get": _operation("openapi", "This description", {"type": "object", "required": ["openapi", "paths"]})
         },

@@ -72,6 +72,7 @@ async def conclude(
     suspended = None
     if trajectory.status is Status.AWAITING_USER:
         suspended = await _suspend(gateway, turn, trajectory)
+    _count(gateway, turn, trajectory)
     logger.info(
         "%s %s %s: %s%s, %d asks, %d legs, %d+%d tokens, %.3f s",
         turn.params.request_id, turn.served.name, turn.how, trajectory.status.value,
@@ -90,13 +91,22 @@ async def conclude(
     )
 
 
+def _count(gateway: Gateway, turn: Turn, trajectory: Trajectory) -> None:
+    metrics, model = gateway.metrics, turn.served.name
+    metrics.runs.labels(model, trajectory.status.value).inc()
+    if trajectory.status is Status.AWAITING_USER:
+        metrics.asks.labels(model, "shown").inc()
+    for exchange in trajectory.exchanges[len(turn.trajectory.exchanges) :]:
+        metrics.asks.labels(model, exchange.reason).inc()
+
+
 async def keep(gateway: Gateway, turn: Turn, trajectory: Trajectory) -> None:
     """Put a trajectory that has ended into the store, if that is wanted and can be done; for after the reply."""
     if trajectory.status is Status.AWAITING_USER or not gateway.settings.keep_s or not turn.request.is_kept:
         return
     node = _node(gateway, turn, trajectory, SuspensionKeys("", "", (), ""), gateway.settings.keep_s)
     try:
-        await gateway.store.put(node)
+        await gateway.store.put(node, most=turn.visit.caller.limits.max_stored)
     except StoreError as error:
         logger.warning("%s: the finished trajectory could not be stored: %s", turn.params.request_id, error)
 
@@ -117,7 +127,7 @@ async def _suspend(gateway: Gateway, turn: Turn, trajectory: Trajectory) -> Susp
             expires=suspension.expires,
         )
         try:
-            await gateway.store.put(suspension)
+            await gateway.store.put(suspension, most=turn.visit.caller.limits.max_stored)
         except StoreError as error:
             logger.error("%s: the question could not be stored: %s", turn.params.request_id, error)
             stored = False

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import logging
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -30,12 +29,6 @@ def run(gateway: Gateway, on_started: Callable[[int], None] = lambda port: None)
                 runner.run(_serve(gateway, listener, on_started))
         except asyncio.CancelledError:
             pass  # told to stop before it had started
-
-
-def set_up_logging(level: str) -> None:
-    """Our own lines at `level`, those of libraries from warnings on, all to stderr."""
-    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("pir_serve").setLevel(level.upper())
 
 
 async def _serve(gateway: Gateway, listener: socket.socket, on_started: Callable[[int], None]) -> None:

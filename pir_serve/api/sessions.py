@@ -21,7 +21,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message
 
 from pir_serve.api.chat import chat_completions
-from pir_serve.api.gateway import Gateway, json_reply, read_body
+from pir_serve.api.gateway import Gateway, json_reply, read_body, visit_of
 from pir_serve.api.request import read_body_as, read_object
 from pir_serve.api.session_views import NodeWriter, export_row, session_object
 from pir_serve.errors import NotAwaitingUser, ReasoningHidden, RequestError, SessionNotFound
@@ -228,9 +228,9 @@ async def _waiting_node(gateway: Gateway, tenant: str, request: Request) -> Node
 
 
 def _enter(request: Request) -> tuple[Gateway, str]:
-    """The gateway and the caller's tenant. Raises: Unauthorized."""
+    """The gateway and the caller's tenant."""
     gateway: Gateway = request.app.state.gateway
-    return gateway, gateway.auth.tenant(request.headers)
+    return gateway, visit_of(request).caller.tenant
 
 
 def _not_found(request: Request) -> SessionNotFound:

@@ -9,19 +9,23 @@ import asyncio
 import json
 import logging
 import secrets
+import time
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from pir_serve.access.visit import Visit
 from pir_serve.api.gateway import Gateway, ServedModel
 from pir_serve.api.request import Tools, TurnRequest, sampling
 from pir_serve.api.tool_calls import FunctionCall, with_calls
 from pir_serve.ask_tools import AskTool
+from pir_serve.engines.base import Engine
 from pir_serve.errors import RequestError, StoreError, SuspensionNotFound, Unsupported
 from pir_serve.loop import LoopEvent, Mailbox, RunParams, Steered, run
 from pir_serve.policy import AskPolicy, Gate, choose
 from pir_serve.prompt import Message
 from pir_serve.resume import Lookup, Resumption, find, was_asked
+from pir_serve.telemetry.watch import WatchedEngine
 from pir_serve.trajectory import Author, Segment, Trajectory
 
 logger = logging.getLogger(__name__)
@@ -42,8 +46,11 @@ _LONG_PROMPT_CHARS = 20_000
 class Turn:
     """A request that is ready to run."""
 
+    visit: Visit
     request: TurnRequest
     served: ServedModel
+    engine: Engine
+    """The model's, watched for this request."""
     trajectory: Trajectory
     params: RunParams
     how: How
@@ -66,18 +73,18 @@ class Turn:
         return self.request.model
 
     def events(self) -> AsyncGenerator[TurnEvent, None]:
-        events = run(self.trajectory, engine=self.served.engine, codec=self.served.codec, params=self.params)
+        events = run(self.trajectory, engine=self.engine, codec=self.served.codec, params=self.params)
         return with_calls(events, self.shown_tools) if self.shown_tools else events
 
     def steered_events(self, mailbox: Mailbox) -> AsyncGenerator[TurnEvent | Steered, None]:
         """What the user says meanwhile comes by `mailbox`."""
-        served = self.served
-        events = run(self.trajectory, engine=served.engine, codec=served.codec, params=self.params, mailbox=mailbox)
+        codec = self.served.codec
+        events = run(self.trajectory, engine=self.engine, codec=codec, params=self.params, mailbox=mailbox)
         return with_calls(events, self.shown_tools) if self.shown_tools else events
 
 
 async def prepare(
-    gateway: Gateway, request: TurnRequest, *, tenant: str, request_id: str, headers: Mapping[str, str]
+    gateway: Gateway, request: TurnRequest, *, visit: Visit, headers: Mapping[str, str], num_replies: int = 1
 ) -> Turn:
     """Find or begin the trajectory of a request.
 
@@ -85,7 +92,9 @@ async def prepare(
         UnknownModel, RequestError: the request cannot be served as it is.
         SuspensionNotFound: the session it names is gone, and rebuilding is not wanted or has nothing to build from.
         StoreError: it names a session, and the store cannot be asked.
+        RateLimited: the caller has used up what it may.
     """
+    tenant = visit.caller.tenant
     served, alias_never = gateway.served(request.model)
     _check_max_tokens(request, served)
     tools = _tools(gateway, request)
@@ -101,6 +110,8 @@ async def prepare(
         forced_never=request.never_ask,
         suspended=AskPolicy.parse(stored["ask"]) if "ask" in stored else None,
     )
+    if visit.caller.limits.ask is not None:
+        policy = policy.within(AskPolicy.parse(visit.caller.limits.ask))
     options = {**served.options, **stored, **request.options, "ask": str(policy)}
     if request.pir.gate is not None:
         options["gate"] = request.pir.gate
@@ -110,7 +121,11 @@ async def prepare(
         session = f"s_{secrets.token_urlsafe(16)}"
         messages = request.conversation.prompt_messages(with_tools=gateway.passes_tools(served))
         trajectory = Trajectory(session, served.name, await _encoded(served, messages, list(shown.values())))
+    visit.begin_streams(num_replies)
+    _count_resumed(gateway, served, found, lost)
     return Turn(
+        visit=visit,
+        engine=WatchedEngine(served.engine, served.name, gateway.metrics, visit),
         request=request,
         served=served,
         trajectory=trajectory,
@@ -125,7 +140,7 @@ async def prepare(
             screen=gateway.screening,
             gate=_gate(gateway, options.get("gate")),
             mends_markup=served.codec.preset.mode == "prompted",
-            request_id=request_id,
+            request_id=visit.request_id,
             tenant=tenant,
         ),
         how=found.how if found else "rebuilt" if lost else "new",
@@ -136,6 +151,15 @@ async def prepare(
         ignored_tools=tuple(name for name in tools.names if name not in shown),
         shown_tools=tuple(shown),
     )
+
+
+def _count_resumed(gateway: Gateway, served: ServedModel, found: Resumption | None, lost: bool) -> None:
+    metrics = gateway.metrics
+    if found is not None:
+        metrics.resumes.labels(served.name, found.how).inc()
+        metrics.paused_s.observe(max(0.0, time.time() - found.suspension.created))
+    elif lost:
+        metrics.resumes.labels(served.name, "rebuilt").inc()
 
 
 def _gate(gateway: Gateway, wanted: float | str | None) -> Gate | None:

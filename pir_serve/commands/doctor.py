@@ -89,7 +89,7 @@ class _Report:
 
 async def _settings(flags: dict[str, Any]) -> tuple[Settings, str]:
     settings = Settings.from_env(os.environ, **flags)
-    keys = f"{len(settings.api_key)} API key(s)" if settings.api_key else "no API key, this machine only"
+    keys = f"{len(settings.api_key)} API key(s)" if settings.api_key else "keys of the store, if there are any"
     return settings, f"model {settings.name}, engine {settings.engine}, {keys}"
 
 

@@ -10,8 +10,9 @@ import click
 
 from pir_serve.api.build import build_gateway
 from pir_serve.api.gateway import Gateway
-from pir_serve.api.server import run, set_up_logging
+from pir_serve.api.server import run
 from pir_serve.settings import BUILTIN_MODEL, Settings
+from pir_serve.telemetry.logs import set_up_logging
 
 PUBLISHED = "Proactive-Interactive-R1/Proactive-Interactive-R1-Math-7B"
 
@@ -33,7 +34,7 @@ PUBLISHED = "Proactive-Interactive-R1/Proactive-Interactive-R1-Math-7B"
 @click.option(
     "--store", type=click.Path(path_type=Path), help="SQLite file of open questions. Default: in your data folder."
 )
-@click.option("--host", help="Address to listen on. Default: 127.0.0.1; others need PIR_API_KEY.")
+@click.option("--host", help="Address to listen on. Default: 127.0.0.1; others need an API key.")
 @click.option("--port", type=int, help="Port to listen on; 0 picks a free one. Default: 8000.")
 @click.option("--ask", help="When the model may ask: auto, never or max=N. Default: auto.")
 @click.option("--screen", type=click.Path(path_type=Path), help="TOML file with rules of the question screen.")
@@ -45,18 +46,20 @@ PUBLISHED = "Proactive-Interactive-R1/Proactive-Interactive-R1-Math-7B"
 )
 @click.option("--threads", type=int, help="CPU threads of the local engine. Default: 1.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="Default: info.")
+@click.option("--log-format", type=click.Choice(["text", "json"]), help="json: one object a line. Default: text.")
 def serve(**flags: Any) -> None:
     """Start the gateway.
 
     Without options: the built-in model on http://127.0.0.1:8000, for this machine only. Every option is also a
-    variable (--engine-url is PIR_ENGINE_URL); options win. API keys for clients: PIR_API_KEY, separated by commas.
+    variable (--engine-url is PIR_ENGINE_URL); options win. API keys for clients: `pir keys create`, or PIR_API_KEY
+    (separated by commas). Without any, only this machine may use it.
 
     \b
     Your own vLLM or SGLang server, with a model that asks:
       pir serve --engine vllm --engine-url http://127.0.0.1:8001 --model NAME --tokenizer FOLDER
     """
     settings = Settings.from_env(os.environ, **flags)
-    set_up_logging(settings.log_level)
+    set_up_logging(settings.log_level, settings.log_format)
     gateway = build_gateway(settings)
     run(gateway, lambda port: click.echo(welcome(gateway, port)))
     click.echo("stopped")
@@ -68,7 +71,7 @@ def welcome(gateway: Gateway, port: int) -> str:
     served = next(iter(gateway.models.values()))
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     url = f"http://{'127.0.0.1' if host in ('0.0.0.0', '[::]') else host}:{port}"
-    who = f"{len(settings.api_key)} API key(s)" if settings.api_key else "no API key: this machine only"
+    who = "NO API KEY: open to anybody on this machine only" if gateway.auth.is_open_now else "API keys"
     lines = [
         f"PIR gateway: {url}/v1   model {served.name} ({served.engine.name})   {who}",
         f"  open questions: {settings.store_path}",

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from pir_serve.api.build import build_secret
 from pir_serve.api.gateway import Gateway, ServedModel
-from pir_serve.api.server import run, set_up_logging
+from pir_serve.api.server import run
 from pir_serve.engines.base import LegRequest
 from pir_serve.prompt import PromptCodec
 from pir_serve.settings import Settings
 from pir_serve.store.sqlite import SqliteStore
+from pir_serve.telemetry.logs import set_up_logging
 from tests.fakes import Line, ScriptedEngine
 from tests.serve.brains import curious
 

@@ -6,7 +6,7 @@ import time
 from contextlib import aclosing
 from dataclasses import replace
 
-from pir_serve.api.auth import LOCAL_TENANT
+from pir_serve.access.keys import LOCAL_TENANT
 from pir_serve.loop import Ended, run
 from pir_serve.params import RunParams
 from pir_serve.policy import AskPolicy, Gate

@@ -212,7 +212,7 @@ def test_the_start_line_says_what_this_gateway_is(make_desk: MakeDesk, tmp_path:
 
     desk = make_desk(curious)
     text = welcome(desk.gateway, 8123)
-    assert "http://127.0.0.1:8123/v1" in text and "this machine only" in text and "scripted" in text
+    assert "http://127.0.0.1:8123/v1" in text and "anybody on this machine only" in text and "scripted" in text
     assert "little world" not in text
 
     served: Any = next(iter(desk.gateway.models.values()))

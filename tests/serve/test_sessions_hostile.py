@@ -43,7 +43,7 @@ async def test_nothing_of_another_tenant_is_seen_or_touched(
     make_desk: MakeDesk, method: str, path: str, body: Any, name: str
 ) -> None:
     desk = make_desk(curious, api_key=(MINE, THEIRS))
-    tenant = desk.gateway.auth.tenant({"authorization": f"Bearer {THEIRS}"})
+    tenant = (await desk.gateway.auth.caller({"authorization": f"Bearer {THEIRS}"})).tenant
     async with in_process(desk) as client:
         await keep(desk, 1, PROBLEM, tenant=tenant)
         before = (await client.get(f"{URL}/s_pens", headers=bearer(THEIRS))).json()
@@ -60,7 +60,7 @@ async def test_lists_and_exports_hold_ones_own_only(make_desk: MakeDesk, query: 
     desk = make_desk(curious, api_key=(MINE, THEIRS))
     async with in_process(desk) as client:
         for n, key in enumerate((MINE, THEIRS), 1):
-            tenant = desk.gateway.auth.tenant({"authorization": f"Bearer {key}"})
+            tenant = (await desk.gateway.auth.caller({"authorization": f"Bearer {key}"})).tenant
             await keep(desk, n, PROBLEM, tenant=tenant)
         for n, key in enumerate((MINE, THEIRS), 1):
             listed = (await client.get(URL + query, headers=bearer(key))).json()["data"]

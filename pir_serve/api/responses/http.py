@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response as HttpResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from pir_serve.api.gateway import Gateway, json_reply, read_body, request_id
+from pir_serve.api.gateway import Gateway, json_reply, read_body, request_id, visit_of
 from pir_serve.api.pump import ClientGone, Pump
 from pir_serve.api.request import read_object
 from pir_serve.api.responses.body import own_params, parse
@@ -31,13 +31,11 @@ _MAX_PAGE = 100
 
 async def create(request: Request) -> ASGIApp:
     gateway: Gateway = request.app.state.gateway
-    tenant = gateway.auth.tenant(request.headers)
+    visit = visit_of(request)
     wanted = parse(read_object(await read_body(request, gateway.settings.max_body_bytes)))
     with own_params():
-        turn_request, conversation = await link(gateway, wanted, tenant=tenant)
-        turn = await prepare(
-            gateway, turn_request, tenant=tenant, request_id=request_id(request), headers=request.headers
-        )
+        turn_request, conversation = await link(gateway, wanted, tenant=visit.caller.tenant)
+        turn = await prepare(gateway, turn_request, visit=visit, headers=request.headers)
     generation = Generation(gateway, turn, wanted, conversation)
     headers = {"x-request-id": turn.params.request_id, "x-pir-resume": turn.how}
     if wanted.body.background:
@@ -112,10 +110,8 @@ async def input_items(request: Request) -> HttpResponse:
     )
 
 
-async def compact(request: Request) -> HttpResponse:
+async def compact(_: Request) -> HttpResponse:
     """Raises: Unsupported, always: a path of the API that this server does not have."""
-    gateway: Gateway = request.app.state.gateway
-    gateway.auth.tenant(request.headers)
     raise Unsupported("compaction is not supported: a conversation is kept whole, and one that is too long is an error")
 
 
@@ -196,7 +192,7 @@ def logged(error: Exception, request_id: str) -> PirError | None:
 
 async def _record(request: Request) -> ResponseRecord:
     gateway: Gateway = request.app.state.gateway
-    tenant = gateway.auth.tenant(request.headers)
+    tenant = visit_of(request).caller.tenant
     response_id = request.path_params["response_id"]
     record = await gateway.store.responses.get(tenant, response_id)
     if record is None:

@@ -52,6 +52,7 @@ class Job:
         return self.generation.body
 
     def begin(self) -> None:
+        self.generation.turn.visit.stay()
         self._task = self.generation.gateway.spawn(self._run())
 
     def stop(self) -> None:
@@ -168,7 +169,12 @@ class Jobs:
         job.events += generation.opening()
         job.begin()
         assert job._task is not None
-        job._task.add_done_callback(lambda _: self._running.pop(place, None))
+
+        def ended(_: asyncio.Task[None]) -> None:
+            self._running.pop(place, None)
+            generation.turn.visit.leave()
+
+        job._task.add_done_callback(ended)
         return job
 
     def find(self, record: ResponseRecord) -> Job | None:

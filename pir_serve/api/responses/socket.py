@@ -19,10 +19,11 @@ from urllib.parse import urlsplit
 import orjson
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from pir_serve.api.gateway import Gateway, json_reply
+from pir_serve.access.visit import Visit
+from pir_serve.api.gateway import Gateway, error_reply
 from pir_serve.api.pump import Pump
 from pir_serve.api.request import read_object
-from pir_serve.api.responses.body import own_params, parse
+from pir_serve.api.responses.body import ResponsesRequest, own_params, parse
 from pir_serve.api.responses.generation import Generation
 from pir_serve.api.responses.link import Past, link
 from pir_serve.api.responses.steer import Steering, failed, numbered
@@ -30,6 +31,7 @@ from pir_serve.api.responses.writer import Event
 from pir_serve.api.turn import TurnEvent, prepare
 from pir_serve.errors import Forbidden, PirError, RequestError, Unsupported
 from pir_serve.loop import Steered
+from pir_serve.telemetry.logs import current_request_id
 
 logger = logging.getLogger(__name__)
 
@@ -48,14 +50,12 @@ _HEADERS = ("x-pir-ask", "x-pir-conversation", "x-openwebui-chat-id")
 async def connect(websocket: WebSocket) -> None:
     gateway: Gateway = websocket.app.state.gateway
     try:
-        tenant = gateway.auth.tenant(websocket.headers)
-        _refuse_other_sites(gateway, websocket)
+        await _refuse_other_sites(gateway, websocket)
     except PirError as error:
-        headers = {"www-authenticate": "Bearer"} if error.status == 401 else {}
-        await websocket.send_denial_response(json_reply(error.body(), status=error.status, headers=headers))
+        await websocket.send_denial_response(error_reply(error, websocket))
         return
     await websocket.accept()
-    await _Connection(gateway, websocket, tenant).serve()
+    await _Connection(gateway, websocket).serve()
 
 
 class _PeerStuck(Exception):
@@ -74,10 +74,9 @@ class _Active:
 
 
 class _Connection:
-    def __init__(self, gateway: Gateway, websocket: WebSocket, tenant: str) -> None:
+    def __init__(self, gateway: Gateway, websocket: WebSocket) -> None:
         self._gateway = gateway
         self._websocket = websocket
-        self._tenant = tenant
         self._headers = {name: websocket.headers[name] for name in _HEADERS if name in websocket.headers}
         self._sending = asyncio.Lock()
         self._lanes: dict[str | None, asyncio.Queue[dict[str, Any]]] = {}
@@ -163,12 +162,21 @@ class _Connection:
         wanted = parse({key: value for key, value in data.items() if key not in ("type", "stream_id", "stream")})
         if wanted.body.background:
             raise Unsupported("background responses are made over HTTP", param="background")
-        request_id = f"req_{secrets.token_hex(12)}"
+        # Asked again: a key may be revoked while its connections last.
+        caller = await self._gateway.auth.caller(self._websocket.headers)
+        visit = Visit(f"req_{secrets.token_hex(12)}", caller, self._gateway.limiter)
+        current_request_id.set(visit.request_id)
+        self._gateway.limiter.request(caller)
+        try:
+            await self._respond(wanted, visit, stream_id)
+        finally:
+            visit.leave()
+
+    async def _respond(self, wanted: ResponsesRequest, visit: Visit, stream_id: str | None) -> None:
         with own_params():
-            request, conversation = await link(self._gateway, wanted, tenant=self._tenant, known=self._known)
-            turn = await prepare(
-                self._gateway, request, tenant=self._tenant, request_id=request_id, headers=self._headers
-            )
+            tenant = visit.caller.tenant
+            request, conversation = await link(self._gateway, wanted, tenant=tenant, known=self._known)
+            turn = await prepare(self._gateway, request, visit=visit, headers=self._headers)
         active = _Active(Generation(self._gateway, turn, wanted, conversation), stream_id)
         self._active[active.generation.id] = active
         try:
@@ -269,13 +277,13 @@ def _stream_id(data: dict[str, Any]) -> str | None:
     return stream_id
 
 
-def _refuse_other_sites(gateway: Gateway, websocket: WebSocket) -> None:
+async def _refuse_other_sites(gateway: Gateway, websocket: WebSocket) -> None:
     """Without keys, a page of any web site could else speak to a gateway on its visitor's machine.
 
     Raises: Forbidden.
     """
     origin = websocket.headers.get("origin")
-    if origin and not gateway.settings.api_key and urlsplit(origin).netloc != websocket.headers.get("host"):
+    if origin and await gateway.auth.is_open() and urlsplit(origin).netloc != websocket.headers.get("host"):
         raise Forbidden("web pages of other sites may not connect to a gateway that needs no API key")
 
 

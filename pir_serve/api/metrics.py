@@ -1,0 +1,43 @@
+"""GET /metrics: what is counted, in Prometheus' text format."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from starlette.requests import Request
+from starlette.responses import Response as HttpResponse
+
+from pir_serve.api.gateway import Gateway
+from pir_serve.errors import StoreError
+from pir_serve.telemetry.metrics import CONTENT_TYPE, Metric, count, gauge
+
+
+async def metrics(request: Request) -> HttpResponse:
+    """Needs no key, like /health: it tells of models and numbers, of nobody's texts."""
+    gateway: Gateway = request.app.state.gateway
+    read = [*_of_process(gateway), *await _of_store(gateway)]
+    return HttpResponse(gateway.metrics.page(read), headers={"content-type": CONTENT_TYPE})
+
+
+def _of_process(gateway: Gateway) -> Iterator[Metric]:
+    decisions = list(gateway.screening.counts.items())
+    yield count("screen_decisions", "Of the question screen; no rule where none matched.", decisions, "action", "rule")
+    refused = [((kind,), n) for kind, n in gateway.limiter.refused.items()]
+    yield count("limited", "Requests refused over a limit of their key.", refused, "limit")
+
+
+async def _of_store(gateway: Gateway) -> list[Metric]:
+    """Of a store that is out of order, only that."""
+    try:
+        stats = await gateway.store.stats()
+    except StoreError:
+        return [gauge("store_up", "Whether the store can be used.", [((), 0)])]
+    nodes = [((status,), n) for status, n in stats.nodes.items()]
+    evicted = [((kind,), n) for kind, n in stats.evicted.items()]
+    return [
+        gauge("store_up", "Whether the store can be used.", [((), 1)]),
+        gauge("stored_trajectories", "That the store holds, by status.", nodes, "status"),
+        gauge("stored_responses", "Objects of the Responses API in the store.", [((), sum(stats.responses.values()))]),
+        gauge("store_bytes", "Of the store on disk.", [((), stats.num_bytes or 0)]),
+        count("evicted", "Dropped by this process because their tenant had too many.", evicted, "kind"),
+    ]

@@ -1,0 +1,35 @@
+"""What the commands share that work on a store itself, with or without a gateway running on it."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import click
+
+from pir_serve.api.build import build_store
+from pir_serve.settings import Settings
+from pir_serve.store.base import Store
+
+
+def with_store(command: Callable[..., Awaitable[None]]) -> Callable[..., None]:
+    """Gives a command the option that names a store, and that store, opened, first."""
+
+    @click.option("--store", default=None, help="As for pir serve: a file, or the address of a PostgreSQL database.")
+    @functools.wraps(command)
+    def run(store: str | None, **given: Any) -> None:
+        asyncio.run(_run(Settings.from_env(os.environ, store=store), command, given))
+
+    return run
+
+
+async def _run(settings: Settings, command: Callable[..., Awaitable[None]], given: dict[str, Any]) -> None:
+    store: Store = build_store(settings)
+    await store.start()
+    try:
+        await command(store, **given)
+    finally:
+        await store.aclose()
