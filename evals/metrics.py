@@ -200,12 +200,9 @@ def _reliability(scored: Sequence[Scored]) -> dict[str, Estimate]:
     return found
 
 
-def num_missing(run: Iterable[Scored]) -> int:
-    """Rows that lack a judged transcript under some condition that others have: left out of the recovered gap."""
-    scored = list(run)
+def num_left_out(run: Iterable[Scored]) -> int:
+    """Incomplete rows that lack a judged transcript under a condition that others have: not in the recovered gap."""
+    scored = [one for one in run if not one.row.is_complete]
     conditions = {one.condition for one in scored}
-    rows: dict[tuple[str, str], set[Condition]] = defaultdict(set)
-    for one in scored:
-        key = (_cluster(one), one.row.row_id)
-        rows[key] |= {one.condition} if one.score is not None else set()
-    return sum(found != conditions for found in rows.values())
+    by_row = _scores_by_row(scored)
+    return sum(by_row.get(key, {}).keys() != conditions for key in {(_cluster(one), one.row.row_id) for one in scored})

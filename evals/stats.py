@@ -7,8 +7,9 @@ drawn again. Resampling is seeded: the same data give the same interval. scipy d
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ Z95 = 1.959963984540054
 DRAWS = 10_000
 """Of a bootstrap: the 2.5th percentile then rests on 250 of them."""
 _DRAWS_AT_ONCE = 500
+_KEPT_CLUSTERS = 1000
+"""80 MB of draws are kept, no more."""
 
 Floats = NDArray[np.float64]
 
@@ -130,14 +133,25 @@ def clustered_mean(values: Sequence[float], clusters: Sequence[Hashable]) -> Est
 
 def _resampled(sums: Floats, seed: int, draws: int) -> Floats:
     """Totals of each column in each draw of as many clusters with replacement, `(draws, columns)`."""
+    return np.concatenate([times @ sums for times in _resamples(len(sums), seed, draws)])
+
+
+def _resamples(count: int, seed: int, draws: int) -> Iterable[NDArray[np.int64]]:
+    """How often each of `count` clusters is in each draw, `(some draws, count)` at a time."""
+    return _kept_resamples(count, seed, draws) if count <= _KEPT_CLUSTERS else _drawn(count, seed, draws)
+
+
+@lru_cache(maxsize=2)
+def _kept_resamples(count: int, seed: int, draws: int) -> list[NDArray[np.int64]]:
+    """One report asks for the same draws dozens of times, and they take most of its time."""
+    return list(_drawn(count, seed, draws))
+
+
+def _drawn(count: int, seed: int, draws: int) -> Iterator[NDArray[np.int64]]:
     rng = np.random.default_rng(seed)
-    count = len(sums)
     even = np.full(count, 1 / count)
-    parts = [
-        rng.multinomial(count, even, size=min(_DRAWS_AT_ONCE, draws - done)) @ sums
-        for done in range(0, draws, _DRAWS_AT_ONCE)
-    ]
-    return np.concatenate(parts)
+    for done in range(0, draws, _DRAWS_AT_ONCE):
+        yield rng.multinomial(count, even, size=min(_DRAWS_AT_ONCE, draws - done))
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +172,8 @@ def paired_bootstrap(
     deltas = np.subtract(second, first, dtype=np.float64)
     sums = _per_cluster(clusters, deltas.tolist())
     value = float(deltas.mean())
+    if not deltas.any():
+        return Difference(Estimate(0.0, 0.0, 0.0, len(first), len(sums)), 1.0)
     if len(sums) == 1:
         return Difference(Estimate(value, -math.inf, math.inf, len(first), 1), math.nan)
     totals = _resampled(sums, seed, draws)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 from evals.grading import Grade
 from evals.metrics import Scored
 from evals.problems.model import Fact
 from evals.rows import CONDITIONS, Condition, Row, Transcript, Turn
+from evals.runs import RunWriter
 
 
 def fact(number: int, *, hidden: bool) -> Fact:
@@ -56,7 +59,7 @@ def turn(*disclosed: str, ask: str = "How much is a pen?", response: str = "1 do
 
 def played(of: Row, condition: Condition = "interactive", *turns: Turn, right: bool = True, repeat: int = 0) -> Scored:
     transcript = Transcript(
-        key=f"{of.row_id}/{condition}/{repeat}",
+        key=f"{of.task}/{of.row_id}/{condition}/{repeat}",
         row_id=of.row_id,
         pair_id=of.pair_id,
         task=of.task,
@@ -97,3 +100,25 @@ def policy(name: str, num_pairs: int = 40) -> Iterable[Scored]:
                 yield played(
                     of, condition, *(turns if condition == "interactive" else ()), right=known if informed else guessed
                 )
+
+
+IDENTITY = {
+    "play_version": 1,
+    "model": "hand",
+    "server": "pir",
+    "sampling": {"seed": 1},
+    "prompts": {},
+    "max_turns": 8,
+    "user": {"name": "rule", "persona": ""},
+}
+
+
+def write_run(folder: Path, run: Iterable[Scored], *, version: str = "1.0", **identity: Any) -> Path:
+    """A run's folder as `pir eval run` leaves it."""
+    scored = list(run)
+    rows = list({(one.row.task, one.row.row_id): one.row for one in scored}.values())
+    tasks = {row.task: {"version": version} for row in rows}
+    with RunWriter(folder, IDENTITY | identity, {"tasks": tasks}, rows) as writer:
+        for one in scored:
+            writer.add(one.transcript)
+    return folder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from evals.metrics import breakdown, figures, num_missing, sample_figures
+from evals.metrics import breakdown, figures, num_left_out, sample_figures
 from evals.rows import CONDITIONS
 from tests.evals.hand_made import failed, played, policy, row, turn, unjudged
 
@@ -89,7 +89,7 @@ def test_an_error_is_wrong_even_where_the_judge_failed_on_it():
 def test_the_gap_is_measured_on_rows_played_under_all_conditions():
     run = [played(row(0), condition) for condition in CONDITIONS]
     run += [played(row(1), "interactive", right=False), played(row(1), "no_ask", right=False)]
-    assert num_missing(run) == 1
+    assert num_left_out(run) == 1
     found = figures(run)
     assert found["recovered_gap"].n == 1
     assert found["gain_over_no_ask"].n == 2

@@ -1,0 +1,35 @@
+"""A run's conversations with their grades: what comparisons, reports and the viewer work on."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from evals.grading import GradingOptions, grade
+from evals.metrics import Scored
+from evals.rows import Transcript
+from evals.runs import Run, RunError, read_run
+
+WORKERS = 4
+"""Threads; what takes long (parsing expressions, running code, a judge) happens in other processes."""
+
+
+def graded_run(folder: Path, options: GradingOptions | None = None) -> tuple[Run, list[Scored]]:
+    """A run, graded now: all that is ever put side by side was graded by the same graders.
+
+    Raises:
+        RunError: the folder holds no run, or a conversation of a row that it lacks.
+    """
+    run = read_run(folder)
+    rows = {(row.task, row.row_id): row for row in run.rows}
+    lost = [t.row_id for t in run.transcripts if (t.task, t.row_id) not in rows]
+    if lost:
+        raise RunError(f"{folder} has conversations of rows that it lacks: {', '.join(lost[:3])}")
+    options = options or GradingOptions()
+
+    def graded(transcript: Transcript) -> Scored:
+        row = rows[transcript.task, transcript.row_id]
+        return Scored(row, transcript, grade(row, transcript, options))
+
+    with ThreadPoolExecutor(WORKERS) as pool:
+        return run, list(pool.map(graded, run.transcripts))
