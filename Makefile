@@ -33,11 +33,12 @@ $(STAMPS)/$(1): $(STAMPS)/venv pyproject.toml requirements.txt
 	@$(PIP) --editable '.[$(1)]'
 	@touch $$@
 endef
-$(foreach name,local train evals dev,$(eval $(call extra,$(name))))
+$(foreach name,local train evals ui dev,$(eval $(call extra,$(name))))
 
 setup: $(STAMPS)/local
 setup-train: $(STAMPS)/train ## Add what training needs to .venv
 setup-evals: $(STAMPS)/evals ## Add what evaluation needs to .venv
+setup-ui: $(STAMPS)/ui ## Add the web app to .venv
 setup-test: $(STAMPS)/local $(STAMPS)/train $(STAMPS)/dev
 
 serve: setup ## Start the gateway with the built-in model on http://127.0.0.1:8000

@@ -1,0 +1,140 @@
+"""The page: its layout, and which callback answers which event."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from ui.chat import Chat, Frame
+from ui.client import GatewayError
+from ui.desk import Desk
+from ui.sidebar import FILTERS, Sidebar
+from ui.users import Users
+
+CSS = Path(__file__).parent / "page.css"
+HEAD = f"<script>{(Path(__file__).parent / 'head.js').read_text()}</script>"
+THEME = gr.themes.Base(
+    primary_hue="indigo", neutral_hue="slate", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
+)
+_SCRIPT = (Path(__file__).parent / "page.js").read_text()
+_POLL_S = 4.0
+"""Between looks at the gateway: is it there, and what is new in the list."""
+_ASK = ["whenever it needs to", "at most", "never"]
+_DEFAULTS: list[Any] = [None, _ASK[0], 2, -1, "System"]
+"""Model, may ask, questions at most, temperature (below 0: the model's own), theme."""
+
+
+def build(users: Users) -> gr.Blocks:
+    """The whole app over one gateway."""
+    page: gr.Blocks
+    with gr.Blocks(title="PIR · reasoning that asks", analytics_enabled=False) as page:
+        desk = gr.State(Desk())
+        saved = gr.BrowserState(_DEFAULTS, storage_key="pir-settings", secret="pir")
+        here = gr.Textbox(visible="hidden", label="Conversation in the address")
+        with gr.Sidebar(width=300, elem_id="side"):
+            listing, search, shown, new, settings = _side()
+        banner = html("", elem_id="banner")
+        with gr.Tabs(), gr.Tab("Chat", id="chat"):
+            log, box = _chat()
+        chat = Chat(users.gateway_of, log, box, desk, here)
+        side = Sidebar(users.gateway_of)
+        _wire_chat(chat, settings)
+        looked: dict[str, Any] = {
+            "fn": side.look,
+            "inputs": [search, shown, here],
+            "outputs": [listing, banner],
+            **_QUIET,
+        }
+        for trigger in (search.input, shown.change, here.change, gr.Timer(_POLL_S).tick):
+            trigger(**looked)
+        here.change(None, here, None, js="(id) => pir.address(id)")
+        new.click(chat.new, desk, chat.outputs, **_QUIET)
+
+        async def pick(desk: Desk, event: gr.EventData, request: gr.Request) -> AsyncIterator[Frame]:
+            data = event._data or {}
+            session, act = str(data.get("id", "")), str(data.get("act", ""))
+            if act == "open":
+                yield await chat.open(session, desk, request)
+                return
+            await side.change(act, session, str(data.get("text", "")), request)
+            if act == "delete" and desk.shown and desk.shown.session == session:
+                yield await chat.new(desk, request)
+
+        listing.click(pick, desk, chat.outputs, **_QUIET).then(**looked)
+
+        async def arrive(desk: Desk, saved: list[Any], request: gr.Request) -> Frame:
+            session = request.query_params.get("session", "")
+            frame = await (chat.open(session, desk, request) if session else chat.new(desk, request))
+            return frame | await _settings_of(users, settings, saved, request)
+
+        page.load(arrive, [desk, saved], [*chat.outputs, *settings], **_QUIET).then(**looked)
+        for setting in settings:
+            setting.change(lambda *values: list(values), settings, saved, **_QUIET)
+        settings[-1].change(None, settings[-1], None, js="(theme) => pir.theme(theme)")
+    return page
+
+
+_QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": True}
+"""Of our events: no spinner over the page, not in the public API of the app."""
+
+
+def html(value: str, **kwargs: Any) -> gr.HTML:
+    """A piece of the page that we draw ourselves."""
+    return gr.HTML(value, apply_default_css=False, js_on_load=_SCRIPT, **kwargs)
+
+
+def _side() -> tuple[gr.HTML, gr.Textbox, gr.Radio, gr.Button, list[Any]]:
+    """The sidebar: list, search, filter, button for a new conversation, settings."""
+    html('<p class="brand"><span class="mark" aria-hidden="true">?</span>PIR</p>')
+    new = gr.Button("New conversation", elem_id="new", variant="primary")
+    search = gr.Textbox(placeholder="Search", label="Search conversations", show_label=False, elem_id="search")
+    shown = gr.Radio(FILTERS, value=FILTERS[0], label="Show", show_label=False, elem_id="filter")
+    listing = html("", elem_id="listing")
+    with gr.Accordion("Settings", open=False, elem_id="settings"):
+        settings = [
+            gr.Dropdown([], label="Model", allow_custom_value=True),
+            gr.Radio(_ASK, value=_DEFAULTS[1], label="The model may ask you"),
+            gr.Slider(1, 10, value=_DEFAULTS[2], step=1, label="At most so many questions"),
+            gr.Slider(-1, 2, value=_DEFAULTS[3], step=0.1, label="Temperature (below 0: the model's own)"),
+            gr.Radio(["System", "Light", "Dark"], value=_DEFAULTS[4], label="Colours"),
+        ]
+    return listing, search, shown, new, settings
+
+
+def _chat() -> tuple[gr.HTML, gr.Textbox]:
+    """The chat tab: switches, log and box."""
+    with gr.Row(elem_id="switches"):
+        reasoning = gr.Checkbox(True, label="Reasoning", container=False, min_width=0)
+        uncertainty = gr.Checkbox(True, label="Uncertainty", container=False, min_width=0)
+    reasoning.change(None, reasoning, None, js="(on) => pir.show('reasoning', on)")
+    uncertainty.change(None, uncertainty, None, js="(on) => pir.show('entropy', on)")
+    log = html("", elem_id="log", autoscroll=True)
+    with gr.Column(elem_id="composer"):
+        box = gr.Textbox(
+            label="Your message", show_label=False, placeholder="Write a problem …", lines=1, max_lines=8,
+            submit_btn=True, autofocus=True, container=False,
+        )  # fmt: skip
+    return log, box
+
+
+def _wire_chat(chat: Chat, settings: list[Any]) -> None:
+    """What the box and the buttons of the log do."""
+    log, box, desk = chat.log, chat.box, chat.desk
+    options = settings[:4]
+    sent = box.submit(chat.send, [box, desk, *options], chat.outputs, **_QUIET)
+    clicked = log.click(chat.act, [desk, *options], chat.outputs, **_QUIET)
+    box.stop(chat.stop, desk, chat.outputs, cancels=[sent, clicked], **_QUIET)
+
+
+async def _settings_of(users: Users, settings: list[Any], saved: list[Any], request: gr.Request) -> Frame:
+    """The settings as this browser left them, with the models that there are."""
+    try:
+        models = await users.gateway_of(request).models()
+    except GatewayError:
+        models = []
+    values = saved if isinstance(saved, list) and len(saved) == len(settings) else list(_DEFAULTS)
+    model = values[0] if values[0] in models else next(iter(models), None)
+    return {settings[0]: gr.Dropdown(choices=models, value=model), **dict(zip(settings[1:], values[1:], strict=True))}
