@@ -18,6 +18,9 @@ _CLAUSE_END = re.compile(r"[,;:]\s+|\s+(?=and\s)")
 _MAX_GAP = 1
 """Words between two missing runs that still make one span: a run that merely shares an "a" with the shown text."""
 
+_ENOUGH_WORDS = 4
+"""A span of a question with as many words is said by itself."""
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
@@ -66,7 +69,7 @@ def _key(word: str) -> str:
 def facts_of(full: str, shown: str) -> tuple[Fact, ...]:
     """The facts of a full text: what `shown` lacks, span by span, then the sentences that both have.
 
-    A span inside a sentence is said with its clause, one that is most of a question by itself. The sentences that ask
+    A span inside a sentence is said with its clause, one inside a question with the words next to it. The sentences that ask
     (those that end in a question mark) are no facts.
     """
     gaps = missing(full, shown)
@@ -112,10 +115,19 @@ def _utterance(full: str, gap: Span, whole: list[Span]) -> str:
     first = next(span for span in whole if gap.start < span.end)
     last = next(span for span in reversed(whole) if span.start < gap.end)
     if full[last.start : last.end].endswith("?"):
-        return " ".join(full[gap.start : gap.end].split())
+        return _with_neighbours(full[first.start : last.end], gap.start - first.start, gap.end - first.start)
     start, end = gap.start, gap.end
     before = [match.end() for match in _CLAUSE_END.finditer(full, first.start, start)]
     start = before[-1] if before else first.start
     after = _CLAUSE_END.search(full, end, last.end)
     end = after.start() if after else last.end
     return " ".join(full[start:end].split())
+
+
+def _with_neighbours(question: str, start: int, end: int) -> str:
+    """A span of a question, with a few words around it if it says little by itself: "5" is "total of 5 blue marbles"."""
+    inside = question[start:end].split()
+    room = max(0, _ENOUGH_WORDS - len(inside))
+    before, after = question[:start].split(), question[end:].split()
+    words = [*before[len(before) - min(room, len(before)) :], *inside, *after[:room]]
+    return " ".join(words).rstrip("?")
