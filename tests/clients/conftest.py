@@ -1,5 +1,5 @@
-"""A gateway process over the scripted engine, a recorder before it, and players: stock clients in processes of their
-own."""
+"""A gateway process over the scripted engine, a recorder before it, LiteLLM's proxy before that, and players: stock
+clients in processes of their own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +29,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 PYTHON = Path(os.environ.get("CLIENTS_VENV", ROOT / ".venv-clients")).resolve() / "bin" / "python"
 NODE = shutil.which("node")
+NOT_INSTALLED = "the clients' virtual environment is missing: make test-clients installs it"
 START_S = 100.0
 
 
@@ -58,23 +59,68 @@ def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
         yield Front(recorder, folder / "prompts")
 
 
+@pytest.fixture(scope="session")
+def litellm(front: Front, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    """LiteLLM's proxy in front of the recorder: its only deployment of the model `scripted`."""
+    if not PYTHON.exists():
+        pytest.skip(NOT_INSTALLED)
+    folder = tmp_path_factory.mktemp("litellm")
+    proxy = Proxy("sk-0123456789abcdef0123456789abcdef", folder / "litellm.yaml")
+    proxy.write(front.url)
+    port = free_port()
+    command = [str(PYTHON.with_name("litellm")), "--config", str(proxy.config), "--host", "127.0.0.1"]
+    command += ["--port", str(port), "--telemetry", "False"]
+    offline = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "PYTHONUNBUFFERED": "1"}
+    with serving(command, f"http://127.0.0.1:{port}", "/health/liveliness", folder, offline) as url:
+        proxy.url = f"{url}/v1"
+        yield proxy
+
+
+@dataclass
+class Proxy:
+    key: str
+    config: Path
+    url: str = ""
+
+    def write(self, gateway: str) -> None:
+        """Its settings: JSON is YAML. It forwards the headers of clients that begin with `x-`."""
+        deployment = {"model": "openai/scripted", "api_base": gateway, "api_key": "unused"}
+        general = {"master_key": self.key, "forward_client_headers_to_llm_api": True}
+        models = [{"model_name": "scripted", "litellm_params": deployment}]
+        self.config.write_text(json.dumps({"model_list": models, "general_settings": general}))
+
+
 @contextmanager
 def _gateway(folder: Path) -> Iterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     paths = [str(folder / name) for name in ("tokenizer", "pir.db", "prompts")]
     command = [sys.executable, "-m", "tests.serve.scripted_gateway", str(port), *paths]
-    with (folder / "stderr").open("wb") as stderr:
-        process = subprocess.Popen(command, cwd=ROOT, stderr=stderr)
-    url = f"http://127.0.0.1:{port}"
+    with serving(command, f"http://127.0.0.1:{port}", "/ready", folder) as url:
+        yield url
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def serving(
+    command: list[str], url: str, ready: str, folder: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[str]:
+    """A server process, from when it answers `ready`; what it prints is in `folder`."""
+    with (folder / "printed").open("wb") as printed:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env={**os.environ, **(environment or {})}, stdout=printed, stderr=printed
+        )
     try:
         deadline = time.monotonic() + START_S
         while True:
-            assert process.poll() is None, (folder / "stderr").read_text()
-            assert time.monotonic() < deadline, "the gateway did not start"
+            assert process.poll() is None, (folder / "printed").read_text()[-4000:]
+            assert time.monotonic() < deadline, "it did not start"
             try:
-                if httpx.get(f"{url}/ready").status_code == 200:
+                if httpx.get(url + ready).status_code == 200:
                     break
             except httpx.TransportError:
                 time.sleep(0.05)
@@ -118,7 +164,7 @@ def _line(text: str, after: int | None, stream: bool, first: str) -> dict[str, A
 
 
 @contextmanager
-def playing(command: list[str], url: str, errors: Path) -> Iterator[Player]:
+def playing(command: list[str], url: str, errors: Path, key: str = "unused") -> Iterator[Player]:
     """`command`: a script of players/ or js/ and what follows the base URL and the model on its command line.
 
     Skips where the client is not installed.
@@ -132,11 +178,15 @@ def playing(command: list[str], url: str, errors: Path) -> Iterator[Player]:
         program = [NODE, str(HERE / "js" / script)]
     else:
         if not PYTHON.exists():
-            pytest.skip("the clients' virtual environment is missing: make test-clients installs it")
+            pytest.skip(NOT_INSTALLED)
         program = [str(PYTHON), str(HERE / "players" / script)]
     with errors.open("wb") as stderr:
         process = subprocess.Popen(
-            [*program, url, "scripted", *rest], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr
+            [*program, url, "scripted", *rest],
+            env={**os.environ, "OPENAI_API_KEY": key},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
         )
     with process:
         try:

@@ -7,14 +7,13 @@ answer lands; that the reasoning is the same one is read from the token ids whic
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from tests.clients.conftest import Front, Player, playing
+from tests.clients.conftest import Front, Player, Proxy, playing
 from tests.clients.recorder import Exchange
 from tests.serve.brains import PROBLEM, QUESTION
 
@@ -28,6 +27,8 @@ class Client(NamedTuple):
     whole: str
     streamed: str
     path: str = "/v1/chat/completions"
+    through: str = ""
+    """A proxy between it and the gateway."""
 
 
 RESPONSES = "/v1/responses"
@@ -52,7 +53,11 @@ CLIENTS = {
     "openai-agents-previous": Client(["openai_agents.py", "previous"], "exact", "exact", RESPONSES),
     "openai-agents-previous-tool": Client(["openai_agents.py", "previous", "tool"], "exact", "exact", RESPONSES),
     "vercel-ai": Client(["vercel.mjs"], "hash", "hash"),
-    "litellm": Client(["litellm_sdk.py"], "hash", "hash"),
+    "litellm": Client(["litellm_sdk.py"], "sealed", "hash"),
+    "litellm-proxy": Client(["openai_py.py", "helper"], "sealed", "hash", through="litellm"),
+    "litellm-proxy-tool": Client(["langchain.py", "chat", "tool"], "exact", "exact", through="litellm"),
+    "litellm-proxy-responses": Client(["langchain.py", "responses"], "sealed", "sealed", RESPONSES, "litellm"),
+    "litellm-proxy-previous": Client(["openai_agents.py", "previous"], "exact", "exact", RESPONSES, "litellm"),
 }
 
 
@@ -93,8 +98,12 @@ class Scene:
 def client(request: pytest.FixtureRequest, front: Front, tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
     chosen = CLIENTS[request.param]
     errors: Path = tmp_path_factory.mktemp(request.param) / "stderr"
-    with ExitStack() as stack:
-        yield chosen, stack.enter_context(playing(chosen.command, front.url, errors))
+    url, key = front.url, "unused"
+    if chosen.through:
+        proxy: Proxy = request.getfixturevalue(chosen.through)
+        url, key = proxy.url, proxy.key
+    with playing(chosen.command, url, errors, key) as player:
+        yield chosen, player
 
 
 @pytest.fixture(params=[False, True], ids=["whole", "streamed"])

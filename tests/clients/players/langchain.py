@@ -27,7 +27,7 @@ def ask_user(question: str) -> str:
     raise NotImplementedError("its calls are answered by the user")
 
 
-plain = ChatOpenAI(base_url=BASE_URL, model=MODEL, api_key="unused", **OPTIONS)
+plain = ChatOpenAI(base_url=BASE_URL, model=MODEL, **OPTIONS)
 llm = plain.bind_tools([ask_user]) if REST else plain
 
 

@@ -20,7 +20,7 @@ from player import play
 
 BASE_URL, MODEL, API, *REST = sys.argv[1:]
 set_tracing_disabled(True)
-client = AsyncOpenAI(base_url=BASE_URL, api_key="unused")
+client = AsyncOpenAI(base_url=BASE_URL)
 
 
 @function_tool

@@ -11,8 +11,8 @@ from openai import AsyncOpenAI, OpenAI
 from player import play
 
 BASE_URL, MODEL, HOW = sys.argv[1:4]
-sync = OpenAI(base_url=BASE_URL, api_key="unused")
-client = AsyncOpenAI(base_url=BASE_URL, api_key="unused")
+sync = OpenAI(base_url=BASE_URL)
+client = AsyncOpenAI(base_url=BASE_URL)
 
 
 def by_hand(text: str) -> dict[str, str]:
