@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from evals.grading import Grade, is_correct, last_boxed
+from evals.grading import grade
 from evals.metrics import Scored, sample_figures
 from evals.rows import Row, Transcript
 
@@ -123,18 +123,8 @@ def score(doc: Mapping[str, Any], results: Sequence[str | Sequence[str]]) -> dic
     transcripts = [transcript for result in given for transcript in unpack(row, result)]
     found: dict[str, list[float]] = {"errors": [float(t.stop == "error") for t in transcripts]}
     for transcript in transcripts:
-        figures = sample_figures(Scored(row, transcript, grade_transcript(row, transcript)))
+        figures = sample_figures(Scored(row, transcript, grade(row, transcript)))
         for name, ours in _METRICS.items():
             if ours in figures:
                 found.setdefault(name, []).append(figures[ours])
     return {name: fmean(values) for name, values in found.items()}
-
-
-def grade_transcript(row: Row, transcript: Transcript) -> Grade:
-    """The verdict on the last visible text."""
-    answer = last_boxed(transcript.final)
-    if answer is None:
-        return Grade("unparsed", 0.0, "math")
-    return (
-        Grade("correct", 1.0, "math", answer) if is_correct(answer, row.gold) else Grade("wrong", 0.0, "math", answer)
-    )

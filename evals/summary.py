@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from evals.lm_tasks import grade_transcript
+from evals.grading import grade
 from evals.metrics import Scored, figures
 from evals.progress import Prices
 from evals.rows import CONDITIONS, Row, Transcript
@@ -35,7 +35,7 @@ def scored(rows: Iterable[Row], transcripts: Iterable[Transcript]) -> list[Score
     """Each transcript with its row and its grade."""
     by_name = {(row.task, row.row_id): row for row in rows}
     pairs = [(by_name[t.task, t.row_id], t) for t in transcripts]
-    return [Scored(row, transcript, grade_transcript(row, transcript)) for row, transcript in pairs]
+    return [Scored(row, transcript, grade(row, transcript)) for row, transcript in pairs]
 
 
 def print_summary(rows: Sequence[Row], transcripts: Sequence[Transcript], prices: Prices) -> None:

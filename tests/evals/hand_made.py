@@ -14,6 +14,9 @@ from evals.rows import CONDITIONS, Condition, Row, Transcript, Turn
 from evals.runs import RunWriter
 
 
+WRONG = "999999"
+
+
 def fact(number: int, *, hidden: bool) -> Fact:
     return Fact(
         id=f"f{number}",
@@ -66,13 +69,13 @@ def played(of: Row, condition: Condition = "interactive", *turns: Turn, right: b
         condition=condition,
         repeat=repeat,
         turns=turns,
-        final=f"\\boxed{{{of.gold if right else 'no'}}}",
+        final=f"\\boxed{{{of.gold if right else WRONG}}}",
         reasoning="Some reasoning.",
         stop="answer",
         model_tokens=100,
         seconds=1.0,
     )
-    verdict = Grade("correct", 1.0, "math/2", of.gold) if right else Grade("wrong", 0.0, "math/2", "no")
+    verdict = Grade("correct", 1.0, "math/2", of.gold) if right else Grade("wrong", 0.0, "math/2", WRONG)
     return Scored(of, transcript, verdict)
 
 
