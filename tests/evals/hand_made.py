@@ -13,7 +13,6 @@ from evals.problems.model import Fact
 from evals.rows import CONDITIONS, Condition, Row, Transcript, Turn
 from evals.runs import RunWriter
 
-
 WRONG = "999999"
 
 
