@@ -206,7 +206,9 @@ def grpo(arguments: RolloutArguments, config: GRPOConfig) -> None:
 def parse(args: list[str] | None = None) -> tuple[RolloutArguments, GRPOConfig]:
     """Raises: ConfigError: an unknown key in the file, or a wrong value."""
     try:
-        arguments, config = TrlParser((RolloutArguments, GRPOConfig), usage=USAGE).parse_args_and_config(args)
+        arguments, config = TrlParser(
+            (RolloutArguments, GRPOConfig), prog="pir train grpo", usage=USAGE
+        ).parse_args_and_config(args)
     except (OSError, ValueError) as error:
         raise ConfigError(str(error)) from error
     return arguments, config

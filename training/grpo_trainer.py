@@ -195,6 +195,7 @@ class USGRPOTrainer(GRPOTrainer):
             gap = (self._logps - inputs["sampling_per_token_logps"])[own]
             mode = self._metrics["train" if self.model.training else "eval"]
             if gap.numel():
+                mode["sampling/logprob_gap_mean"].append(gap.abs().mean().item())
                 mode["sampling/logprob_gap_max"].append(gap.abs().max().item())
                 mode["sampling/ratio_mean"].append(gap.exp().mean().item())
                 mode["sampling/ratio_max"].append(gap.exp().max().item())

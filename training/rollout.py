@@ -75,7 +75,7 @@ class Rollout:
     @property
     def num_asks(self) -> int:
         """Asks of the model, the one that went beyond the cap included."""
-        return self.trajectory.num_asks
+        return self.trajectory.num_asks + self.asked_beyond_cap
 
     @property
     def asked_beyond_cap(self) -> bool:
