@@ -278,10 +278,16 @@ def _read(data: Any, retries: int) -> _Reply:
     message, usage = choice["message"], data.get("usage") or {}
     return _Reply(
         message=message,
-        content=message.get("content") or "",
-        reasoning=message.get("reasoning_content") or message.get("reasoning") or "",
+        content=_text(message.get("content")),
+        reasoning=_text(message.get("reasoning_content") or message.get("reasoning")),
         is_cut=choice.get("finish_reason") == "length",
         tokens=int(usage.get("completion_tokens") or 0),
         prompt_tokens=int(usage.get("prompt_tokens") or 0),
         retries=retries,
     )
+
+
+def _text(value: Any) -> str:
+    if value is not None and not isinstance(value, str):
+        raise TypeError(f"text was expected, not {type(value).__name__}")
+    return value or ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,7 +13,7 @@ from typing import Any
 from openai import AsyncOpenAI
 
 from evals.dialogue import Play, play
-from evals.legs import Endpoint, GatewayTalk, PromptedTalk, Sampling, Server, Talk, system_prompt
+from evals.legs import Endpoint, GatewayTalk, PromptedTalk, Sampling, Talk, system_prompt
 from evals.rows import CONDITIONS, Condition, Row, Transcript
 from evals.runs import digest
 from evals.simulators import User
@@ -101,7 +102,7 @@ class Player:
     ) -> None:
         """`user` makes the simulator of a repeat; `kept` is known already; `keep` is called with each new transcript."""
         self._settings, self._keep = settings, keep
-        self._user = user
+        self._user = functools.cache(user)
         self.transcripts = dict(kept)
         self.was_stopped = False
         """Whether Ctrl-C kept conversations from being begun."""
@@ -150,8 +151,3 @@ class Player:
             yield
         finally:
             loop.remove_signal_handler(signal.SIGINT)
-
-
-def server_kind(listed: Mapping[str, Any]) -> Server:
-    """What kind of server lists a model so."""
-    return "pir" if isinstance(listed.get("pir"), dict) else "prompted"

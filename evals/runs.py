@@ -57,8 +57,7 @@ def read_run(folder: Path) -> Run:
     manifest = _read_manifest(folder)
     if manifest is None:
         raise RunError(f"{folder} is no run: it has no {MANIFEST}; `pir eval run -o {folder}` makes one")
-    rows = tuple(Row.from_json(data) for data in _lines(folder / ROWS)[0])
-    return Run(folder, manifest, rows, tuple(_read_transcripts(folder / TRANSCRIPTS)[0].values()))
+    return Run(folder, manifest, _read_rows(folder / ROWS), tuple(_read_transcripts(folder / TRANSCRIPTS)[0].values()))
 
 
 def _read_manifest(folder: Path) -> dict[str, Any] | None:
@@ -97,6 +96,13 @@ def _read_transcripts(file: Path) -> tuple[dict[str, Transcript], int]:
     except (KeyError, TypeError) as error:
         raise RunError(f"{file} was written by another version: {error}") from error
     return {transcript.key: transcript for transcript in found}, size
+
+
+def _read_rows(file: Path) -> tuple[Row, ...]:
+    try:
+        return tuple(Row.from_json(value) for value in _lines(file)[0])
+    except (KeyError, TypeError) as error:
+        raise RunError(f"{file} was written by another version: {error}") from error
 
 
 class RunWriter:
@@ -139,7 +145,7 @@ class RunWriter:
             manifest = {"schema": SCHEMA, "created": now, "identity": dict(identity), "tasks": {}}
         if changed := _differences(manifest["identity"], identity):
             raise RunError(f"{self.folder} holds another run ({'; '.join(changed)}); choose another folder with -o")
-        known = {(row.task, row.row_id): row for row in (Row.from_json(data) for data in _lines(self.folder / ROWS)[0])}
+        known = {(row.task, row.row_id): row for row in _read_rows(self.folder / ROWS)}
         for row in rows:
             before = known.setdefault((row.task, row.row_id), row)
             if before is not row and digest(before.to_json()) != digest(row.to_json()):

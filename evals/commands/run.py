@@ -104,6 +104,8 @@ def run(
     """
     prices = Prices(price_prompt, price_completion, price_user)
     names = [name.strip() for name in tasks.split(",") if name.strip()]
+    if not names:
+        raise click.UsageError("--tasks names no task; `pir eval tasks` lists them")
     metadata = assignments(options, "--option") | {"data": data_files(data)}
     model |= {"user_options": assignments(user_options, "--user-option"), "run": output}
     try:
