@@ -102,9 +102,11 @@ async def ready(request: Request) -> HttpResponse:
         store = True
     except StoreError:
         store = False
-    good = store and all(engines.values())
+    is_draining = gateway.presence.is_draining
+    good = store and all(engines.values()) and not is_draining
     status = HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE
-    return json_reply({"status": "ready" if good else "not_ready", "engines": engines, "store": store}, status=status)
+    word = "draining" if is_draining else "ready" if good else "not_ready"
+    return json_reply({"status": word, "engines": engines, "store": store}, status=status)
 
 
 def _model_object(gateway: Gateway, name: str) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from pir_serve.access.keys import Limits
 from pir_serve.access.limits import Limiter
 from pir_serve.access.visit import Visit
 from pir_serve.api.auth import Authenticator
+from pir_serve.api.presence import Presence
 from pir_serve.engines.base import Engine
 from pir_serve.engines.verify import check_tokenizer
 from pir_serve.errors import ConfigError, PirError, RateLimited, RequestError, StoreError, UnknownModel
@@ -97,6 +98,7 @@ class Gateway:
         self.settings = settings
         self.models: Mapping[str, ServedModel] = {model.name: model for model in models}
         self.store = store
+        self.presence = Presence()
         self.keys = Keys(secret)
         self.sealer = Sealer([secret])
         self.auth = Authenticator(

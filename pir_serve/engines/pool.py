@@ -40,14 +40,11 @@ class EnginePool:
     Raises (check): ConfigError, where the server is not what we need.
     """
 
-    def __init__(
-        self, engines: Sequence[Engine], check: Callable[[Engine], Awaitable[None]], *, probe_s: float = PROBE_S
-    ) -> None:
+    def __init__(self, engines: Sequence[Engine], check: Callable[[Engine], Awaitable[None]]) -> None:
         self.members = tuple(Member(engine) for engine in engines)
         self.name = " + ".join(member.name for member in self.members)
         self.max_model_len = 0
         self._check = check
-        self._probe_s = probe_s
         self._watching: list[asyncio.Task[None]] = []
         self._news = asyncio.Event()
 
@@ -158,8 +155,8 @@ class EnginePool:
     def _pause_s(self, member: Member) -> float:
         """Until the next look, unless a leg fails before."""
         if 0 < member.missed < _MISSES:
-            return min(_AGAIN_S, self._probe_s)
-        return min(_LONGEST_S, self._probe_s * 2.0**member.failed_trials)
+            return min(_AGAIN_S, PROBE_S)
+        return min(_LONGEST_S, PROBE_S * 2.0**member.failed_trials)
 
     async def _examine(self, member: Member) -> None:
         """Look whether a server is well; whether it was started anew, with another model perhaps, is found out too."""

@@ -11,12 +11,14 @@ import contextlib
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from aiohttp import web
 from multidict import CIMultiDict
 
 Kind = Literal["vllm", "sglang"]
+PROBE = [0, 1]
+"""The prompt with which adapters try a server out."""
 
 
 @dataclass
@@ -26,6 +28,10 @@ class Script:
     tokens: list[tuple[int, str]] = field(default_factory=lambda: [(7, "Hel"), (8, "lo"), (9, " world")])
     finish: str | None = "length"
     stopped_by: Any = None
+    queue_s: float = 0.0
+    """Before the reply begins."""
+    prefill_s: float = 0.0
+    """Between the reply's head and its first token."""
     delay_s: float = 0.0
     """Before each token."""
     error_at: int | None = None
@@ -34,7 +40,7 @@ class Script:
         default_factory=lambda: {"message": "EngineCore died", "type": "InternalServerError", "code": 500}
     )
     die_at: int | None = None
-    """Cut the connection in place of this token."""
+    """Cut the connection in place of this token; of the token after the last: of what ends the stream."""
     refuse: tuple[int, Any] | None = None
     """Status and body instead of a stream."""
     drop_connections: int = 0
@@ -54,6 +60,8 @@ class FakeServer:
         self.vocab_size = vocab_size
         self.max_model_len = max_model_len
         self.script = Script()
+        self.next: list[Script] = []
+        """How the legs to come go, before `script` holds again; several servers may share one list."""
         self.bodies: list[dict[str, Any]] = []
         self.headers: list[CIMultiDict[str]] = []
         self.connections: set[Any] = set()
@@ -62,10 +70,13 @@ class FakeServer:
         self.num_health_calls = 0
         self.is_dead = False
         """Killed by a bad id, as SGLang's CPU build is."""
+        self.is_deaf = False
+        """Takes connections and answers nothing, as a host that is gone behind a balancer does."""
         self.url = ""
+        self._port = 0
 
     @contextlib.asynccontextmanager
-    async def serving(self) -> AsyncIterator[FakeServer]:
+    async def serving(self) -> AsyncIterator[Self]:
         app = web.Application()
         app.router.add_post("/v1/completions", self._complete)
         app.router.add_get("/v1/models", self._models)
@@ -73,15 +84,32 @@ class FakeServer:
         app.router.add_get("/{path:health|ready}", self._health)
         app.router.add_post("/tokenize", self._tokenize)
         app.router.add_post("/detokenize", self._detokenize)
-        runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        self._runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=0.1)
+        await self._runner.setup()
+        await self.revive()
         try:
             yield self
         finally:
-            await runner.cleanup()
+            await self._runner.cleanup()
+
+    async def kill(self) -> None:
+        """As kill -9 would: the port is closed, what runs is cut."""
+        for site in list(self._runner.sites):
+            await site.stop()
+        for connection in self.connections:
+            connection.abort()
+        self.connections.clear()
+
+    async def revive(self) -> None:
+        """On its old port, if it had one."""
+        site = web.TCPSite(self._runner, "127.0.0.1", self._port, reuse_address=True)
+        await site.start()
+        self._port = self._runner.addresses[0][1]
+        self.url = f"http://127.0.0.1:{self._port}"
+
+    def plan(self, script: Script, body: dict[str, Any]) -> Script:
+        """`script`, with what this leg's prompt makes of it."""
+        return script
 
     async def _models(self, request: web.Request) -> web.Response:
         entry = {"id": "tiny", "object": "model", "max_model_len": self.max_model_len}
@@ -93,6 +121,8 @@ class FakeServer:
 
     async def _health(self, request: web.Request) -> web.Response:
         self.num_health_calls += 1
+        if self.is_deaf:
+            await asyncio.sleep(60)
         wanted = "health" if self.kind == "vllm" else "ready"
         return web.Response(status=200 if request.match_info["path"] == wanted and not self.is_dead else 503)
 
@@ -106,12 +136,12 @@ class FakeServer:
         return web.json_response({"prompt" if self.kind == "vllm" else "text": f"<|{body['tokens'][0]}|>"})
 
     async def _complete(self, request: web.Request) -> web.StreamResponse:
-        script = self.script
         self.connections.add(request.transport)
+        body = await request.json()
+        script = self.next.pop(0) if self.next and body["prompt"] != PROBE else self.script
         if script.drop_connections > 0:
             script.drop_connections -= 1
             return self._cut(request)
-        body = await request.json()
         self.bodies.append(body)
         self.headers.append(request.headers.copy())
         refusal = script.refuse or self._fault(body)
@@ -121,10 +151,11 @@ class FakeServer:
                 return web.Response(status=status, text=content)
             return web.json_response(content, status=status)
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
-        await response.prepare(request)
         self.num_running += 1
         try:
-            await self._stream(request, response, body)
+            await asyncio.sleep(60 if self.is_deaf else script.queue_s)
+            await response.prepare(request)
+            await self._stream(self.plan(script, body), request, response, body)
         except (asyncio.CancelledError, ConnectionResetError):
             self.num_aborted += 1
             raise
@@ -151,43 +182,50 @@ class FakeServer:
         request.transport.abort()
         return web.Response()
 
-    async def _stream(self, request: web.Request, response: web.StreamResponse, body: dict[str, Any]) -> None:
-        script = self.script
+    async def _stream(
+        self, script: Script, request: web.Request, response: web.StreamResponse, body: dict[str, Any]
+    ) -> None:
         tokens = script.tokens[: body["max_tokens"]]
+        await asyncio.sleep(script.prefill_s)
         for k, (token, text) in enumerate(tokens):
             if script.delay_s:
                 await asyncio.sleep(script.delay_s)
             if script.error_at == k:
-                await self._send(response, {"error": script.error})
-                await self._send(response, None)
+                await self._send(script, response, {"error": script.error})
+                await self._send(script, response, None)
                 return
             if script.die_at == k:
                 self._cut(request)
                 return
             is_last = k == len(tokens) - 1
-            await self._send(response, self._event(body, token, text, first=k == 0, last=is_last))
+            await self._send(script, response, self._event(script, body, token, text, first=k == 0, last=is_last))
+        if script.die_at == len(tokens):
+            self._cut(request)
+            return
         if not script.without_usage:
             usage: dict[str, Any] = {"prompt_tokens": len(body["prompt"]), "completion_tokens": len(tokens)}
             usage["prompt_tokens_details"] = {"cached_tokens": 3}
-            await self._send(response, {"choices": [], "usage": usage})
+            await self._send(script, response, {"choices": [], "usage": usage})
         if not script.without_done:
-            await self._send(response, None)
+            await self._send(script, response, None)
 
-    def _event(self, body: dict[str, Any], token: int, text: str, *, first: bool, last: bool) -> dict[str, Any]:
-        choice: dict[str, Any] = {"index": 0, "text": text, "finish_reason": self.script.finish if last else None}
-        choice["stop_reason" if self.kind == "vllm" else "matched_stop"] = self.script.stopped_by if last else None
-        if not self.script.without_ids:
+    def _event(
+        self, script: Script, body: dict[str, Any], token: int, text: str, *, first: bool, last: bool
+    ) -> dict[str, Any]:
+        choice: dict[str, Any] = {"index": 0, "text": text, "finish_reason": script.finish if last else None}
+        choice["stop_reason" if self.kind == "vllm" else "matched_stop"] = script.stopped_by if last else None
+        if not script.without_ids:
             choice["token_ids"] = [token]
             if first:
                 choice["prompt_token_ids"] = body["prompt"]
         choice["logprobs"] = {"token_logprobs": [-0.01 * token]} if body.get("logprobs") == 0 else None
         return {"id": "cmpl-1", "object": "text_completion", "choices": [choice], "usage": None}
 
-    async def _send(self, response: web.StreamResponse, event: dict[str, Any] | None) -> None:
+    async def _send(self, script: Script, response: web.StreamResponse, event: dict[str, Any] | None) -> None:
         payload = b"[DONE]" if event is None else json.dumps(event, ensure_ascii=False).encode()
-        data = self.script.junk + b"data: " + payload + b"\n\n"
-        piece = self.script.piece or len(data)
+        data = script.junk + b"data: " + payload + b"\n\n"
+        piece = script.piece or len(data)
         for start in range(0, len(data), piece):
             await response.write(data[start : start + piece])
-            if self.script.piece:
+            if script.piece:
                 await asyncio.sleep(0)

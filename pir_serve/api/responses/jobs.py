@@ -54,6 +54,7 @@ class Job:
     def begin(self) -> None:
         self.generation.turn.visit.stay()
         self._task = self.generation.gateway.spawn(self._run())
+        self.generation.gateway.presence.follow(self._task)
 
     def stop(self) -> None:
         """It has been deleted."""

@@ -28,6 +28,7 @@ from pir_serve.api.responses.generation import Generation
 from pir_serve.api.responses.link import Past, link
 from pir_serve.api.responses.steer import Steering, failed, numbered
 from pir_serve.api.responses.writer import Event
+from pir_serve.api.sse import STOPPING
 from pir_serve.api.turn import TurnEvent, prepare
 from pir_serve.errors import Forbidden, PirError, RequestError, Unsupported
 from pir_serve.loop import Steered
@@ -159,6 +160,8 @@ class _Connection:
 
     async def _create(self, data: dict[str, Any], stream_id: str | None) -> None:
         """Raises: PirError, before the response exists."""
+        if self._gateway.presence.is_draining:
+            raise STOPPING
         wanted = parse({key: value for key, value in data.items() if key not in ("type", "stream_id", "stream")})
         if wanted.body.background:
             raise Unsupported("background responses are made over HTTP", param="background")
@@ -180,7 +183,8 @@ class _Connection:
         active = _Active(Generation(self._gateway, turn, wanted, conversation), stream_id)
         self._active[active.generation.id] = active
         try:
-            await self._generate(active)
+            with self._gateway.presence.at_work():
+                await self._generate(active)
         finally:
             self._active.pop(active.generation.id, None)
         active.generation.keep()
