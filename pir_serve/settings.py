@@ -68,6 +68,9 @@ class Settings:
     store: Path | None = None
     """SQLite file of suspended trajectories. None: pir.db in the user's data folder, so that a restart from anywhere
     finds it."""
+    database: str | None = None
+    """Address of a PostgreSQL database (`postgresql://user:password@host/name`) in place of `store`: several gateways
+    share it, and `secret`."""
     secret: str | None = None
     """Keys the hashes and sealed state that find a suspension again. None: made once and kept beside the store (mode
     600)."""
@@ -170,6 +173,10 @@ class Settings:
         self._check_engine()
         if any(len(key) < 8 for key in self.api_key):
             raise ConfigError("an API key is shorter than 8 characters; use a long random string")
+        if self.database is not None and self.store is not None:
+            raise ConfigError("store and database are both set; the one is a file, the other its replacement")
+        if self.database is not None and self.secret is None:
+            raise ConfigError("a database is shared by several gateways, and so must their secret be: set PIR_SECRET")
         if any(len(key) < 16 for key in self.seal_key):
             raise ConfigError("a seal_key is shorter than 16 characters; use a long random string")
 
@@ -221,6 +228,11 @@ class Settings:
     @property
     def store_path(self) -> Path:
         return (self.store or data_dir() / "pir.db").expanduser()
+
+    @property
+    def store_name(self) -> str:
+        """For people; without a password."""
+        return "PostgreSQL" if self.database is not None else str(self.store_path)
 
     @property
     def secret_path(self) -> Path:

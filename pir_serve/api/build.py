@@ -12,6 +12,7 @@ from pir_serve.presets import Preset, find_preset
 from pir_serve.prompt import PromptCodec
 from pir_serve.settings import Settings
 from pir_serve.store.base import Store
+from pir_serve.store.postgres import PostgresStore
 from pir_serve.store.sealed import Sealer, load_or_create_secret
 from pir_serve.store.sqlite import SqliteStore
 
@@ -80,7 +81,11 @@ def _local_engine(settings: Settings) -> Engine:
 
 
 def build_store(settings: Settings) -> Store:
-    return SqliteStore(settings.store_path, sealer=build_sealer(settings), max_per_tenant=settings.max_stored)
+    """Raises: ConfigError."""
+    sealer = build_sealer(settings)
+    if settings.database is not None:
+        return PostgresStore(settings.database, sealer=sealer, max_per_tenant=settings.max_stored)
+    return SqliteStore(settings.store_path, sealer=sealer, max_per_tenant=settings.max_stored)
 
 
 def build_sealer(settings: Settings) -> Sealer | None:

@@ -105,7 +105,7 @@ async def _store(settings: Settings) -> tuple[bool, str]:
         count = await store.count(status=Status.AWAITING_USER)
     finally:
         await store.aclose()
-    return True, f"{settings.store_path}, {count} open question(s)"
+    return True, f"{settings.store_name}, {count} open question(s)"
 
 
 async def _tokenizer(settings: Settings) -> tuple[PromptCodec, str]:

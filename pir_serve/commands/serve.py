@@ -74,7 +74,7 @@ def welcome(gateway: Gateway, port: int) -> str:
     who = "NO API KEY: open to anybody on this machine only" if gateway.auth.is_open_now else "API keys"
     lines = [
         f"PIR gateway: {url}/v1   model {served.name} ({served.engine.name})   {who}",
-        f"  open questions: {settings.store_path}",
+        f"  open questions: {settings.store_name}",
     ]
     if served.codec.preset.mode == "prompted":
         lines.append(

@@ -6,6 +6,7 @@ import asyncio
 import functools
 import os
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import click
@@ -18,10 +19,11 @@ from pir_serve.store.base import Store
 def with_store(command: Callable[..., Awaitable[None]]) -> Callable[..., None]:
     """Gives a command the option that names a store, and that store, opened, first."""
 
-    @click.option("--store", default=None, help="As for pir serve: a file, or the address of a PostgreSQL database.")
+    @click.option("--store", type=click.Path(path_type=Path), help="SQLite file; else PIR_STORE, PIR_DATABASE.")
     @functools.wraps(command)
-    def run(store: str | None, **given: Any) -> None:
-        asyncio.run(_run(Settings.from_env(os.environ, store=store), command, given))
+    def run(store: Path | None, **given: Any) -> None:
+        names = {k: v for k, v in os.environ.items() if store is None or k != "PIR_DATABASE"}
+        asyncio.run(_run(Settings.from_env(names, store=store), command, given))
 
     return run
 

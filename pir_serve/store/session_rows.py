@@ -63,6 +63,8 @@ class SessionRows:
 
     def sessions(self, db: Connection, tenant: str, heads: Sequence[Head], *, now: float) -> list[Session]:
         """The heads with what is known of their sessions; in the same order."""
+        if not heads:
+            return []
         names, marks = _names(heads)
         counts = {
             row[0]: row[1:]
@@ -101,6 +103,8 @@ class SessionRows:
         self, db: Connection, tenant: str, heads: Sequence[Head], words: Sequence[str], *, now: float
     ) -> list[Head]:
         """Those in whose title or texts, of any branch, each of the words occurs."""
+        if not heads:
+            return []
         names, marks = _names(heads)
         texts = {session: [title] for session, title in self._titles(db, tenant, heads).items()}
         sql = f"SELECT session, {BRIEF_COLUMNS} FROM nodes WHERE tenant = ? AND expires > ? AND session IN ({marks})"
@@ -134,7 +138,8 @@ class SessionRows:
 
 
 def status_values(status: Status | Set[Status]) -> list[str]:
-    return [status.value] if isinstance(status, Status) else sorted(one.value for one in status)
+    """One at least: PostgreSQL knows no empty list, and no status is ""."""
+    return [status.value] if isinstance(status, Status) else sorted(one.value for one in status) or [""]
 
 
 def _read_heads(db: Connection, condition: str, given: dict[str, object]) -> list[Head]:

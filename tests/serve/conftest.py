@@ -25,6 +25,9 @@ from pir_serve.prompt import PromptCodec
 from pir_serve.settings import Settings
 from pir_serve.store.sqlite import SqliteStore
 from tests.fakes import Line, ScriptedEngine
+from tests.serve.postgres import postgres
+
+__all__ = ["postgres"]
 
 SECRET = b"s" * 32
 TAGS = ("<think>", "</think>", "<asking>", "</asking>", "<response>", "</response>")

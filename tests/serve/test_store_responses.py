@@ -58,11 +58,14 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=["file", "memory", "sealed"])
+@pytest.fixture(params=["file", "memory", "sealed", "postgres"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> AsyncIterator[SqliteStore]:
-    path = ":memory:" if request.param == "memory" else tmp_path / "pir.db"
-    sealer = Sealer([b"k" * 32]) if request.param == "sealed" else None
-    made = SqliteStore(path, sealer=sealer, max_per_tenant=3, now=clock)
+    if request.param == "postgres":
+        made = request.getfixturevalue("postgres").store(max_per_tenant=3, now=clock)
+    else:
+        path = ":memory:" if request.param == "memory" else tmp_path / "pir.db"
+        sealer = Sealer([b"k" * 32]) if request.param == "sealed" else None
+        made = SqliteStore(path, sealer=sealer, max_per_tenant=3, now=clock)
     await made.start()
     yield made
     await made.aclose()

@@ -55,9 +55,12 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture(params=["file", "memory"])
+@pytest.fixture(params=["file", "memory", "postgres"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> AsyncIterator[SqliteStore]:
-    made = SqliteStore(tmp_path / "pir.db" if request.param == "file" else ":memory:", max_per_tenant=5, now=clock)
+    if request.param == "postgres":
+        made = request.getfixturevalue("postgres").store(max_per_tenant=5, now=clock)
+    else:
+        made = SqliteStore(tmp_path / "pir.db" if request.param == "file" else ":memory:", max_per_tenant=5, now=clock)
     await made.start()
     yield made
     await made.aclose()

@@ -1,0 +1,97 @@
+"""A real PostgreSQL for tests: a server of our own in a folder of its own, reached over a Unix socket only."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+_numbers = itertools.count()
+
+
+class PostgresServer:
+    """A new schema for whoever asks; can be stopped and started again."""
+
+    def __init__(self, programs: Path, folder: Path, user: str | None) -> None:
+        self._programs = programs
+        self._folder = folder
+        self._user = user
+        self._process: subprocess.Popen[bytes] | None = None
+        self.address = f"postgresql://pir@/postgres?host={folder}"
+
+    def make(self) -> None:
+        command = ["initdb", "--username=pir", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C"]
+        self._run([*command, "--pgdata", str(self._folder / "data")])
+
+    def start(self) -> None:
+        settings = {"listen_addresses": "", "unix_socket_directories": str(self._folder), "fsync": "off"}
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        command = [str(self._programs / "postgres"), "-D", str(self._folder / "data"), *options]
+        self._process = subprocess.Popen(command, user=self._user, stderr=subprocess.DEVNULL, cwd=self._folder)
+        deadline = time.monotonic() + 30
+        while subprocess.run([self._programs / "pg_isready", "-q", "-h", self._folder], check=False).returncode:
+            assert self._process.poll() is None and time.monotonic() < deadline, "PostgreSQL does not start"
+            time.sleep(0.05)
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        assert self._process is not None
+        return self._process
+
+    def stop(self) -> None:
+        """At once, without waiting for those who are connected."""
+        self.process.terminate() if self.process.poll() is None else None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(0.2)
+        if self.process.poll() is None:
+            self._run(["pg_ctl", "stop", "--mode=immediate", "--pgdata", str(self._folder / "data")])
+            self.process.wait(20)
+
+    def store(self, **options: Any) -> Any:
+        """Of an empty schema, unless one is named; not started yet."""
+        from pir_serve.store.postgres import PostgresStore
+
+        return PostgresStore(self.address, **{"schema": f"pir_{next(_numbers)}", **options})
+
+    def _run(self, command: list[str]) -> None:
+        program = str(self._programs / command[0])
+        subprocess.run(
+            [program, *command[1:]], user=self._user, check=True, stdout=subprocess.DEVNULL, cwd=self._folder
+        )
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    programs = _programs()
+    if programs is None:
+        pytest.skip("no PostgreSQL server is installed (Debian: apt install postgresql)")
+    pytest.importorskip("psycopg")
+    folder = Path(tempfile.mkdtemp(prefix="pir-pg-"))  # short: a socket's path may have a hundred characters
+    user = "nobody" if os.getuid() == 0 else None  # PostgreSQL refuses to be root
+    if user:
+        shutil.chown(folder, user)
+    server = PostgresServer(programs, folder, user)
+    try:
+        server.make()
+        server.start()
+        yield server
+        server.stop()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _programs() -> Path | None:
+    """The folder of the newest server that is installed."""
+    if found := shutil.which("postgres"):
+        return Path(found).resolve().parent
+    installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
+    return installed[-1].parent if installed else None
