@@ -7,7 +7,9 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from evals.grading import extract_answer, is_correct
+from evals.grading import extract_answer, grade, is_correct, number
+from evals.grading.text import bleu_collab, visible
+from evals.rows import Transcript, Turn
 from evals.simulators import Intent
 from pir_serve.trajectory import Status
 from training.judge import Judge, JudgeError
@@ -41,7 +43,7 @@ class Scorer:
         """None: unscored, because the simulator, the engine or the judge failed."""
         if rollout.failure:
             return None
-        reached = outcome_of(rollout)
+        reached = await outcome_of(rollout)
         if reached is None:
             return None
         intent = Intent.of(rollout.row)
@@ -65,13 +67,43 @@ class Scorer:
         return list(await asyncio.gather(*(self.score(rollout) for rollout in rollouts)))
 
 
-def outcome_of(rollout: Rollout) -> float | None:
-    """0..1 by the row's grader; None where it cannot be told.
+async def outcome_of(rollout: Rollout) -> float | None:
+    """0..1 by the row's grader; None where nothing can be said of the answer (a tool or judge of the grader failed).
 
-    A rollout that did not come to its end has reached nothing.
+    A rollout that did not come to its end has reached nothing. Numbers are compared at once; documents by the paper's
+    BLEU; what takes longer (symbolic equality, tests in a sandbox) is graded in a thread.
     """
     if rollout.trajectory.status is not Status.COMPLETED:
         return 0.0
-    final = rollout.trajectory.segments[-1].text  # a box that the user typed inside a response is not an answer
-    answer = extract_answer(final)
-    return float(answer is not None and is_correct(answer, rollout.row.gold))
+    row, final = rollout.row, rollout.trajectory.segments[-1].text  # a box that the user typed is not an answer
+    if row.grader == "text" and "aliases" not in row.extra:
+        return bleu_collab(visible(final), row.gold)
+    if row.grader == "math":
+        answer = extract_answer(final)
+        if answer is None or number(row.gold) is not None:
+            return float(answer is not None and is_correct(answer, row.gold))
+    graded = await asyncio.to_thread(grade, row, _transcript(rollout, final))
+    return graded.score
+
+
+def _transcript(rollout: Rollout, final: str) -> Transcript:
+    """As much of the rollout as graders read."""
+    turns = tuple(
+        Turn(
+            e.ask, e.response.text, e.response.kind, e.response.disclosed, model_tokens=0, model_s=0.0, simulator_s=0.0
+        )
+        for e in rollout.exchanges
+    )
+    row = rollout.row
+    return Transcript(
+        key=rollout.trajectory.session,
+        row_id=row.row_id,
+        pair_id=row.pair_id,
+        task=row.task,
+        condition="interactive",
+        repeat=0,
+        turns=turns,
+        final=final,
+        reasoning="",
+        stop="answer",
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -124,6 +125,27 @@ def test_a_box_in_the_users_words_is_no_answer() -> None:
         scripted("<asking>A?</asking>", "So.\n</think>\nI do not know."), Says(f"\\boxed{{{INCOMPLETE.gold}}}")
     )
     assert outcome(rollout) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("fields", "final", "expected"),
+    [
+        ({"gold": "1/2"}, "\\boxed{0.5}", 0.5),
+        ({"gold": "\\sqrt{8}"}, "\\boxed{2\\sqrt{2}}", 0.5),
+        ({"gold": "\\sqrt{8}"}, "\\boxed{2}", 0.0),
+        ({"gold": "A short letter to Ann.", "grader": "text"}, "A short letter to Ann.", 0.5),
+        ({"gold": "7", "grader": "text", "extra": {"aliases": ["seven"]}}, "Seven", 0.5),
+    ],
+)
+def test_outcomes_are_graded_as_the_row_says(fields: dict[str, object], final: str, expected: float) -> None:
+    row = dataclasses.replace(INCOMPLETE, **fields)  # type: ignore[arg-type]
+    assert outcome(play(scripted(f"So.\n</think>\n{final}"), row=row)) == pytest.approx(expected)
+
+
+def test_an_edited_document_earns_the_share_of_its_bleu() -> None:
+    row = dataclasses.replace(INCOMPLETE, gold="A short letter to Ann about the garden.", grader="text")
+    part = outcome(play(scripted("So.\n</think>\nA short letter to Bob about the garden."), row=row))
+    assert part is not None and 0.2 < part < 0.5
 
 
 @pytest.fixture(scope="module")
