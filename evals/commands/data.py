@@ -12,7 +12,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from rich.table import Table
 
 from evals.data.fetch import Held, cache_folder, fetch, held
-from evals.data.registry import DataError, DataSet, named, registry
+from evals.data.registry import DataError, DataSet, data_sets, named
 
 
 @click.group(
@@ -38,13 +38,13 @@ def data() -> None:
 @click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")
 def list_(as_json: bool) -> None:
     """List the data sets and what of them is here."""
-    states = {name: held(dataset) for name, dataset in registry().items()}
+    states = {name: held(dataset) for name, dataset in data_sets().items()}
     if as_json:
-        entries = [_entry(dataset, states[name]) for name, dataset in registry().items()]
+        entries = [_entry(dataset, states[name]) for name, dataset in data_sets().items()]
         click.echo(json.dumps(entries, indent=1))
         return
     table = Table("name", "what", "records", "licence", "here", box=None)
-    for name, dataset in registry().items():
+    for name, dataset in data_sets().items():
         table.add_row(name, dataset.title, str(dataset.records), dataset.license, states[name].state)
     Console(width=None if Console().is_terminal else 200).print(table, highlight=False)
     click.echo(f"\nThey lie in {cache_folder()}; `pir eval data fetch NAME` downloads one.")
@@ -91,7 +91,7 @@ def verify(names: tuple[str, ...], file: Path | None) -> None:
     Without names: all that is here. With --file: whether that file is the original of the one data set named.
     """
     try:
-        chosen = [named(name) for name in names] or list(registry().values())
+        chosen = [named(name) for name in names] or list(data_sets().values())
         if file is not None:
             _verify_file(chosen, file)
             return

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evals.data import code, dialogues, knowledge, premises
-from evals.data.fetch import available, cache_folder, fetch, held
-from evals.data.registry import DataError, DataSet, named, read_records, registry
+from evals.data.fetch import available
+from evals.data.registry import DataError, DataSet, data_sets, named, read_records
 from evals.data.shapes import Draft, Records, versions
 from evals.rows import Row
 
@@ -70,17 +70,4 @@ def load(task: str, path: Path | str | None = None, *, split: str = "test") -> l
     return rows
 
 
-__all__ = [
-    "SOURCES",
-    "DataError",
-    "DataSet",
-    "Source",
-    "available",
-    "cache_folder",
-    "fetch",
-    "held",
-    "load",
-    "named",
-    "read_records",
-    "registry",
-]
+__all__ = ["SOURCES", "DataError", "DataSet", "Source", "data_sets", "load"]

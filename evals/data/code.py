@@ -22,6 +22,8 @@ _CONSTRAINT = re.compile(
     r"note|assume|greater|less|larger|smaller|none|otherwise|inclusive|exclusive|unless|first|last|even|odd|round|index)\b",
     re.IGNORECASE,
 )
+_IDLE = re.compile(r"(?:you (?:can|may) )?assume\b", re.IGNORECASE)
+"""What may be assumed changes nothing that tests see."""
 _HEADING = re.compile(r"^\s*(?:for )?(?:examples?|instance|e\.g\.?|note)\s*\d*\s*[:.,]?\s*$", re.IGNORECASE)
 _EXAMPLE = re.compile(r"^\s*>>>|➞|==>?|=>|->|\bexample\b|\be\.g\.", re.IGNORECASE)
 
@@ -43,8 +45,11 @@ def humaneval_under(records: Records) -> Iterator[Draft]:
     for number, record in enumerate(records):
         prompt, name = record["prompt"], record["entry_point"]
         doc = take_apart(prompt, name)
-        hidden = [text for text in doc.prose[1:] if _CONSTRAINT.search(text)][-MAX_HIDDEN:] if doc else []
-        if doc is None or not hidden:
+        if doc is None:
+            continue
+        demands = [text for text in doc.prose[1:] if _CONSTRAINT.search(text) and not _IDLE.match(text)]
+        hidden = demands[-MAX_HIDDEN:]
+        if not hidden:
             continue
         kept = [text for text in doc.prose if text not in hidden]
         shown = prompt[: doc.start] + '"""' + " ".join(kept) + '"""' + prompt[doc.end :]

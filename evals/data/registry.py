@@ -50,7 +50,7 @@ class DataSet:
 
 
 @lru_cache(maxsize=1)
-def registry() -> dict[str, DataSet]:
+def data_sets() -> dict[str, DataSet]:
     """All data sets by name."""
     entries = tomllib.loads(REGISTRY.read_text(encoding="utf-8"))
     return {name: DataSet(name=name, **entry) for name, entry in entries.items()}
@@ -61,9 +61,9 @@ def named(name: str) -> DataSet:
     Raises:
         DataError: no such data set.
     """
-    found = registry().get(name)
+    found = data_sets().get(name)
     if found is None:
-        raise DataError(f"no data set {name!r}; there are {', '.join(registry())}")
+        raise DataError(f"no data set {name!r}; there are {', '.join(data_sets())}")
     return found
 
 

@@ -51,15 +51,33 @@ def missing(full: str, shown: str) -> list[Span]:
     ours = [_key(full[start:end]) for start, end in words]
     theirs = [_key(word) for word in shown.split()]
     runs: list[tuple[int, int]] = []
+    ends = [word_end > 0 and full[word_end - 1] in ".?!" for _, word_end in words]
     for tag, i, j, _, _ in SequenceMatcher(None, ours, theirs, autojunk=False).get_opcodes():
         if tag not in ("delete", "replace"):
             continue
-        if runs and i - runs[-1][1] <= _MAX_GAP:
-            runs[-1] = (runs[-1][0], j)
+        start, end = _settled(ours, ends, i, j) if tag == "delete" else (i, j)
+        if runs and start - runs[-1][1] <= _MAX_GAP:
+            runs[-1] = (runs[-1][0], end)
         else:
-            runs.append((i, j))
+            runs.append((start, end))
     spans = [Span(words[i][0], words[j - 1][1]) for i, j in runs]
     return [span for span in spans if stems(full[span.start : span.end])]
+
+
+def _settled(ours: list[str], ends: list[bool], i: int, j: int) -> tuple[int, int]:
+    """The same deletion, moved to where whole sentences are missing, if it can be.
+
+    "[rolls. Each tray holds 18] rolls." is the same deletion as "rolls. [Each tray holds 18 rolls.]"
+    """
+    places, left, right = [(i, j)], (i, j), (i, j)
+    while left[0] > 0 and ours[left[0] - 1] == ours[left[1] - 1]:
+        left = (left[0] - 1, left[1] - 1)
+        places.append(left)
+    while right[1] < len(ours) and ours[right[0]] == ours[right[1]]:
+        right = (right[0] + 1, right[1] + 1)
+        places.append(right)
+    whole = [(a, b) for a, b in places if (a == 0 or ends[a - 1]) and ends[b - 1]]
+    return whole[0] if whole else (i, j)
 
 
 def _key(word: str) -> str:

@@ -22,6 +22,12 @@ def test_a_dropped_sentence_is_the_missing_fact():
     assert _hidden(BY_ID["bakery"]) == ["Each tray holds 18 rolls."]
 
 
+def test_the_missing_sentence_is_found_between_two_that_end_alike():
+    full = "Ann has 4 bags of nuts. Each bag holds 18 nuts. Who has nuts?"
+    shown = "Ann has 4 bags of nuts. Who has nuts?"
+    assert [full[s.start : s.end] for s in missing(full, shown)] == ["Each bag holds 18 nuts."]
+
+
 def test_a_word_made_vague_is_told_with_its_clause():
     assert _hidden(BY_ID["ferry"]) == ["and forty passengers ride on each trip."]
     assert _hidden(BY_ID["library"]) == ["The library lends 75% of its 1,200 books to schools."]

@@ -1,0 +1,17 @@
+"""Rows of `pir_mip_math`: MiP-MATH."""
+
+from __future__ import annotations
+
+from evals.data import load as load_rows
+from evals.lm_tasks import documents
+from evals.rows import Row
+
+TASK = "pir_mip_math"
+
+
+def rows(data: str | None = None) -> list[Row]:
+    """From the file `data`, or from what `pir eval data fetch mip_math` brought."""
+    return load_rows(TASK, data)
+
+
+load = documents(TASK, rows)
