@@ -100,6 +100,15 @@ def _asking(scored: Scored) -> dict[str, float]:
     return figures
 
 
+_COUNTS = ("turns", "turns_when_asked", "tokens", "seconds")
+
+
+def is_share(name: str) -> bool:
+    """Whether a figure lies between 0 and 1 (a difference of two of them: between -1 and 1)."""
+    figure = name.partition("/")[0]
+    return figure == "turns_over_cap" or not figure.startswith(_COUNTS)
+
+
 def figures(run: Iterable[Scored], *, seed: int = 0) -> dict[str, Estimate]:
     """Every figure of a run with its 95 % interval, clustered by `pair_id`; one that does not apply is absent."""
     scored = list(run)
@@ -109,7 +118,7 @@ def figures(run: Iterable[Scored], *, seed: int = 0) -> dict[str, Estimate]:
         for name, value in sample_figures(one).items():
             values[name].append(value)
             clusters[name].append(_cluster(one))
-    means = {name: clustered_mean(values[name], clusters[name]) for name in values}
+    means = {name: clustered_mean(values[name], clusters[name], share=is_share(name)) for name in values}
     return {**_headline(scored, seed), **means, **_detection(scored, seed), **_reliability(scored)}
 
 
@@ -176,12 +185,13 @@ def _detection(scored: Sequence[Scored], seed: int) -> dict[str, Estimate]:
     clusters, asked, needless = ([pair[place] for pair in pairs] for place in range(3))
     hits, false = [float(x) for x in asked], [float(x) for x in needless]
     all_asked = [a + b for a, b in zip(hits, false, strict=True)]
+    balanced = [(a + 1 - b) / 2 for a, b in zip(hits, false, strict=True)]
     # F1 = 2 hits / (asked + positives); per pair there is one positive.
     return {
         "ask_precision": ratio_bootstrap(hits, all_asked, clusters, seed=seed),
-        "ask_recall": clustered_mean(hits, clusters),
+        "ask_recall": clustered_mean(hits, clusters, share=True),
         "ask_f1": ratio_bootstrap([2 * x for x in hits], [x + 1 for x in all_asked], clusters, seed=seed),
-        "ask_balanced_accuracy": clustered_mean([(a + 1 - b) / 2 for a, b in zip(hits, false, strict=True)], clusters),
+        "ask_balanced_accuracy": clustered_mean(balanced, clusters, share=True),
     }
 
 
@@ -196,7 +206,7 @@ def _reliability(scored: Sequence[Scored]) -> dict[str, Estimate]:
         rows = trials[condition]
         for k in range(2, 1 + min(map(len, rows.values()), default=0)):
             chances = [pass_hat_k(sum(passed), len(passed), k) for passed in rows.values()]
-            found[f"pass^{k}/{condition}"] = clustered_mean(chances, [cluster for cluster, _ in rows])
+            found[f"pass^{k}/{condition}"] = clustered_mean(chances, [cluster for cluster, _ in rows], share=True)
     return found
 
 

@@ -106,12 +106,13 @@ def _per_cluster(clusters: Sequence[Hashable], *columns: Sequence[float]) -> Flo
     return sums
 
 
-def clustered_mean(values: Sequence[float], clusters: Sequence[Hashable]) -> Estimate:
+def clustered_mean(values: Sequence[float], clusters: Sequence[Hashable], *, share: bool = False) -> Estimate:
     """The mean, with an interval that allows for likeness within clusters.
 
     Standard error: the linearised ratio of cluster sums, G/(G-1)-corrected (cluster-robust; E. Miller, arXiv 2411.00640),
-    with Student's t of G-1 degrees. Where all values are 0 or 1, Wilson's interval at the number of independent
-    observations that would give that standard error: it stays inside [0, 1], and does not shrink to a point when all agree.
+    with Student's t of G-1 degrees. Of a `share`, whose values lie between 0 and 1: Wilson's interval at the number of
+    independent observations that would give that standard error; it stays inside [0, 1], and does not shrink to a point
+    when all agree.
     """
     from scipy.stats import t as student
 
@@ -122,10 +123,10 @@ def clustered_mean(values: Sequence[float], clusters: Sequence[Hashable]) -> Est
     mean = float(sums[:, 0].sum() / n)
     deviations = sums[:, 0] - mean * sums[:, 1]
     error = math.sqrt(float(deviations @ deviations) * count / (count - 1)) / n if count > 1 else math.inf
-    if set(values) <= {0, 1}:
+    if share:
         spread = mean * (1 - mean)
         # When all agree there is no spread to measure, and each cluster may be one observation only.
-        independent = min(n, spread / error**2) if spread and 0 < error < math.inf else count
+        independent = min(n, spread / error**2) if spread > 0 and 0 < error < math.inf else count
         return Estimate(mean, *_wilson(mean, independent), n, count)
     half = float(student.ppf(0.975, count - 1)) * error if count > 1 else math.inf
     return Estimate(mean, mean - half, mean + half, n, count)

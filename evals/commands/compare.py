@@ -13,9 +13,22 @@ from rich.table import Table
 from evals.commands.grading_options import grader_option
 from evals.compare import SMOKE_ROWS, TaskComparison
 from evals.grading.math import MathGrader
+from evals.metrics import is_share
+from evals.report.labels import label
+from evals.stats import Estimate
 
 _RUN = click.Path(file_okay=False, path_type=Path)
-_SHARES = ("accuracy", "over_ask", "under_ask", "first_question", "fact_coverage", "errors", "truncated")
+_SHOWN = (
+    "accuracy",
+    "over_ask",
+    "under_ask",
+    "first_question",
+    "fact_coverage",
+    "errors",
+    "truncated",
+    "turns",
+    "tokens_policy",
+)
 
 
 @click.command(
@@ -73,34 +86,28 @@ def compare(
 
 
 def _print(found: list[TaskComparison], show_all: bool) -> None:
-    console = Console(width=None if Console().is_terminal else 120)
+    console = Console(width=None if Console().is_terminal else 120, highlight=False)
     for task in found:
         smoke = ", a smoke test only" if task.num_rows < SMOKE_ROWS else ""
-        table = Table(
-            "figure", "second - first", "95 % interval", "p", title=f"{task.task}: {task.num_rows} rows{smoke}"
-        )
-        for name, difference in task.differences.items():
-            if show_all or name.startswith((*_SHARES, "turns", "tokens_policy")):
-                table.add_row(
-                    name,
-                    *_cells(name, difference.estimate.value, difference.estimate.low, difference.estimate.high),
-                    f"{difference.p:.4f}",
-                )
-        console.print(table, highlight=False)
+        title = f"{task.task}: {task.num_rows} rows{smoke}"
+        table = Table("figure", "second - first", "95 % interval", "p", title=title)
+        shown = {name: d for name, d in task.differences.items() if show_all or (name.startswith(_SHOWN) and d.p < 1)}
+        for name, difference in shown.items():
+            table.add_row(label(name), *_cells(name, difference.estimate), f"{difference.p:.4f}")
+        console.print(table if shown else f"{title}\n  no figure differs", markup=False)
         if task.mcnemar:
-            console.print(
-                f"  right only in the first: {task.mcnemar.only_first}, only in the second: {task.mcnemar.only_second}"
-            )
-        console.print(f"  interactive accuracy: p = {task.p:.4f}, {task.p_holm:.4f} corrected for {len(found)} tasks")
-        least = "none" if math.isnan(task.minimum_effect) else f"{100 * task.minimum_effect:.1f} points"
-        console.print(f"  least effect that this many rows would show (80 % power): {least}", highlight=False)
+            only = task.mcnemar
+            console.print(f"  right only in the first: {only.only_first}, only in the second: {only.only_second}")
+        console.print(f"  interactive accuracy: p = {task.p:.4f}; corrected for {len(found)} tasks: {task.p_holm:.4f}")
+        least = task.minimum_effect
+        effect = "none, they hardly differ" if math.isnan(least) else f"{100 * least:.1f} points"
+        console.print(f"  least effect that this many rows would show (80 % power): {effect}")
         if any(task.only_in):
-            console.print(
-                f"  left out: {task.only_in[0]} conversations only in the first, {task.only_in[1]} only in the second"
-            )
+            first, second = task.only_in
+            console.print(f"  left out: {first} conversations only in the first, {second} only in the second")
 
 
-def _cells(name: str, value: float, low: float, high: float) -> tuple[str, str]:
-    if name.startswith(_SHARES):
-        return f"{100 * value:+.1f} points", f"[{100 * low:+.1f}, {100 * high:+.1f}]"
-    return f"{value:+.2f}", f"[{low:+.2f}, {high:+.2f}]"
+def _cells(name: str, found: Estimate) -> tuple[str, str]:
+    scale, unit, digits = (100, " points", 1) if is_share(name) else (1, "", 2)
+    low, high = scale * found.low, scale * found.high
+    return f"{scale * found.value:+.{digits}f}{unit}", f"[{low:+.{digits}f}, {high:+.{digits}f}]"

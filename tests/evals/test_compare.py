@@ -93,7 +93,7 @@ def test_runs_under_other_rules_are_refused_unless_forced(tmp_path, changed, rea
     forced = run_compare(first, second, "--force")
     assert forced.exit_code == 0
     assert f"forced although {reason}" in forced.output
-    assert "accuracy/interactive" in forced.output
+    assert "accuracy, something missing" in forced.output
 
 
 def test_another_model_is_what_one_compares(tmp_path):

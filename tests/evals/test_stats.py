@@ -41,23 +41,29 @@ def test_a_mean_of_independent_values_has_the_t_interval_of_scipy():
 
 def test_independent_shares_have_wilsons_interval_or_a_hair_wider():
     flags = [1.0] * 30 + [0.0] * 70
-    found, plain = clustered_mean(flags, range(100)), Share(30, 100).interval
+    found, plain = clustered_mean(flags, range(100), share=True), Share(30, 100).interval
     assert found.low == pytest.approx(plain[0], abs=2e-3)
     assert found.high == pytest.approx(plain[1], abs=2e-3)
 
 
 def test_copies_of_a_row_are_no_further_evidence():
     flags = [1.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0, 0.0, 1.0, 1.0]
-    once = clustered_mean(flags, range(10))
-    five_times = clustered_mean(flags * 5, [*range(10)] * 5)
+    once = clustered_mean(flags, range(10), share=True)
+    five_times = clustered_mean(flags * 5, [*range(10)] * 5, share=True)
     assert (five_times.low, five_times.high) == pytest.approx((once.low, once.high))
     assert (five_times.n, five_times.clusters) == (50, 10)
 
 
 def test_agreement_of_all_does_not_shrink_the_interval_to_a_point():
-    found = clustered_mean([1.0] * 20, [*range(10)] * 2)
+    found = clustered_mean([1.0] * 20, [*range(10)] * 2, share=True)
     assert (found.value, found.high) == (1, pytest.approx(1))
     assert found.low == pytest.approx(Share(10, 10).interval[0])
+
+
+def test_counts_that_agree_are_known_and_shares_may_be_fractions():
+    assert clustered_mean([1.0] * 10, range(10)).low == 1
+    halves = clustered_mean([0.5] * 10, range(10), share=True)
+    assert halves.low < 0.5 < halves.high
 
 
 def test_one_cluster_or_nothing_sets_no_bounds_that_it_cannot_know():
@@ -76,7 +82,7 @@ def test_clustered_intervals_cover_the_truth_about_as_often_as_they_say(kind):
         level = rng.beta(2, 3, 40) if kind == "shares" else rng.normal(0.4, 1, 40)
         drawn = rng.random((40, 5)) < level[:, None] if kind == "shares" else level[:, None] + rng.normal(0, 1, (40, 5))
         values, clusters = drawn.astype(float).ravel().tolist(), np.repeat(range(40), 5).tolist()
-        found, blind = clustered_mean(values, clusters), clustered_mean(values, range(200))
+        found, blind = (clustered_mean(values, of, share=kind == "shares") for of in (clusters, range(200)))
         covered += found.low <= 0.4 <= found.high
         naive += blind.low <= 0.4 <= blind.high
     assert 0.92 < covered / 600 < 0.98

@@ -1,0 +1,47 @@
+"""`pir eval report`: a run's figures for people and programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from evals.commands.grading_options import grader_option
+from evals.grading.math import MathGrader
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  pir eval report out/runs/tiny                       into out/runs/tiny/report
+  pir eval report out/runs/tiny --grader both         and where the official grader disagrees
+  pir eval report out/runs/tiny -o out/report
+"""
+)
+@click.argument("run", type=click.Path(file_okay=False, path_type=Path))
+@click.option(
+    "-o", "--output", type=click.Path(file_okay=False, path_type=Path), help="Folder; RUN/report if not given."
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the bootstrap.")
+@grader_option
+def report(run: Path, output: Path | None, seed: int, grader: MathGrader) -> None:
+    """Write report.md, report.csv, results.json (as lm-eval's) and plots of a run.
+
+    Every conversation is graded anew. A run that was interrupted can be reported on, too.
+    """
+    from evals.graded import graded_run
+    from evals.grading import GradingOptions
+    from evals.report import write_report
+    from evals.runs import RunError
+
+    try:
+        found, scored = graded_run(run, GradingOptions(math=grader))
+    except RunError as error:
+        raise click.ClickException(str(error)) from error
+    if not scored:
+        raise click.ClickException(f"{run} has no conversations yet; `pir eval run -o {run}` plays them")
+    try:
+        for file in write_report(found, scored, output or run / "report", seed=seed):
+            click.echo(str(file))
+    except OSError as error:
+        raise click.ClickException(f"the report cannot be written: {error}") from error

@@ -1,0 +1,27 @@
+"""Writes a run's report into a folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from evals.metrics import Scored
+from evals.report.plots import draw
+from evals.report.tables import csv_text, markdown, results_json, task_reports
+from evals.runs import Run
+
+
+def write_report(run: Run, scored: Sequence[Scored], folder: Path, *, seed: int = 0) -> list[Path]:
+    """`report.md`, `report.csv`, `results.json` and plots; the files written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    reports = task_reports(scored, seed=seed)
+    plots = [name for report in reports for name in draw(report, folder)]
+    texts = {
+        "report.md": markdown(reports, run.manifest, plots),
+        "report.csv": csv_text(reports),
+        "results.json": json.dumps(results_json(reports, run.manifest), indent=1, allow_nan=False) + "\n",
+    }
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return [folder / name for name in (*texts, *plots)]
