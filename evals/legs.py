@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 import openai
@@ -51,6 +51,8 @@ class Endpoint:
     """Of silence, for each attempt."""
     retries: int = 3
     """Attempts after the first: on 408, 409, 429, 5xx, timeouts and dropped connections."""
+    listed: Mapping[str, Any] = field(default_factory=dict)
+    """How the server lists the model."""
 
     def client(self) -> AsyncOpenAI:
         return AsyncOpenAI(

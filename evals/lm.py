@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, get_args
 
@@ -24,9 +24,8 @@ from evals.legs import Endpoint, Sampling, Server
 from evals.lm_tasks import pack, row_of
 from evals.player import Player, Request, Settings, conditions_of, plays_of
 from evals.rows import CONDITIONS, Row, Transcript
-from evals.runs import RunError, RunWriter, digest
+from evals.runs import RunError, RunWriter, digest, environment
 from evals.simulators import simulator
-from pir_serve import __version__
 
 _log = logging.getLogger(__name__)
 
@@ -182,7 +181,7 @@ class PirLM(LM):
     def _writer(self, rows: Sequence[Row], tasks: Mapping[str, Mapping[str, Any]]) -> Any:
         if self._run is None:
             return nullcontext()
-        return RunWriter(self._run, self.identity, self.get_model_info() | {"tasks": dict(tasks)}, rows)
+        return RunWriter(self._run, self.identity, self.get_model_info() | environment() | {"tasks": dict(tasks)}, rows)
 
     def _keep(self, writer: RunWriter | None) -> OnDone:
         def keep(transcript: Transcript) -> None:
@@ -204,9 +203,8 @@ class PirLM(LM):
         """Goes into lm-eval's results under `config`, and into the run's manifest."""
         endpoint = self.settings.endpoint
         return {
-            "pir_serve_version": __version__,
-            "lm_eval_version": version("lm_eval"),
-            "base_url": endpoint.base_url,
+            "base_url": re.sub(r"(?<=//)[^/@]+@", "", endpoint.base_url),
+            "server_model": dict(endpoint.listed),
             "conditions": list(self.settings.conditions),
             "repeats": self.settings.repeats,
             "pir": self.identity,
@@ -272,7 +270,7 @@ def probe(base_url: str, model: str | None, server: str, api_key: str) -> Endpoi
         raise RunError(f"{base_url} has no model {chosen}; it has {', '.join(listed)}")
     is_ours = isinstance(listed.get(chosen, {}).get("pir"), dict)
     kind: Server = "prompted" if server == "prompted" or (server == "auto" and not is_ours) else "pir"
-    return Endpoint(base_url, chosen, kind, api_key)
+    return Endpoint(base_url, chosen, kind, api_key, listed=listed.get(chosen, {}))
 
 
 def _overridden(sampling: Sampling, options: Mapping[str, Any]) -> Sampling:

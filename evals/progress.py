@@ -37,8 +37,9 @@ class Prices:
 class RunProgress:
     """Shown on stderr while a run lasts. Use as a context manager."""
 
-    def __init__(self, prices: Prices) -> None:
-        self._prices = prices
+    def __init__(self, prices: Prices, *, is_quiet: bool = False) -> None:
+        """`is_quiet`: nothing is drawn, because a person answers in the same terminal."""
+        self._prices, self._is_quiet = prices, is_quiet
         self._console = Console(stderr=True)
         self._bar = Progress(
             TextColumn("conversations"),
@@ -49,7 +50,7 @@ class RunProgress:
             TimeRemainingColumn(),
             TextColumn("{task.fields[counts]}"),
             console=self._console,
-            disable=not self._console.is_terminal,
+            disable=is_quiet or not self._console.is_terminal,
         )
         self._task = self._bar.add_task("", total=None, counts="")
         self._done = self._errors = self._tokens = 0
@@ -69,7 +70,8 @@ class RunProgress:
         self._tokens += transcript.model_tokens
         self._cost += self._prices.cost(transcript)
         self._bar.update(self._task, advance=1, counts=self._counts())
-        if not self._console.is_terminal and time.monotonic() - self._last_line >= _LINE_EVERY_S:
+        is_bar = self._console.is_terminal or self._is_quiet
+        if not is_bar and time.monotonic() - self._last_line >= _LINE_EVERY_S:
             self._last_line = time.monotonic()
             left_s = (self._last_line - self._began) / self._done * (self._total - self._done)
             counts = f"{self._done}/{self._total} conversations, about {left_s:.0f} s left, {self._counts()}"

@@ -15,9 +15,13 @@ import fcntl
 import hashlib
 import json
 import os
+import platform
+import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib import metadata
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -191,6 +195,33 @@ def describe_tasks(rows: Iterable[Row], tasks: Mapping[str, Mapping[str, Any]]) 
         task: {**tasks.get(task, {}), "num_rows": len(of_rows), "data_sha": digest(of_rows)}
         for task, of_rows in hashes.items()
     }
+
+
+def environment() -> dict[str, Any]:
+    """What a run was made with, for whoever has to make it again."""
+    packages = ("pir-serve", "lm-eval", "datasets", "math-verify", "openai")
+    return {
+        "command": _without_secrets(sys.argv),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: _version(name) for name in packages},
+    }
+
+
+def _without_secrets(command: Sequence[str]) -> list[str]:
+    """Keys after their options, in options of ours or lm-eval's, and in addresses."""
+    hidden = re.compile(r"(?i)((?:api[_-]?key|token)\w*=)[^,\s]+|(?<=//)[^/@\s]+(?=@)")
+    return [
+        "***" if re.fullmatch(r"(?i)--\S*(?:key|token)", before) else hidden.sub(r"\1***", word)
+        for before, word in zip(("", *command), command, strict=False)
+    ]
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
 
 
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

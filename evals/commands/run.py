@@ -109,7 +109,7 @@ def run(
     metadata = assignments(options, "--option") | {"data": data_files(data)}
     model |= {"user_options": assignments(user_options, "--user-option"), "run": output}
     try:
-        with RunProgress(prices) as progress:
+        with RunProgress(prices, is_quiet=model["user"] == "human") as progress:
             share = _play(names, limit, metadata, model, progress, prices, output)
     except (RunError, ValueError) as error:
         raise click.ClickException(str(error)) from error
@@ -150,6 +150,6 @@ def _play(
     tasks = describe_tasks(lm.rows, versions)
     (output / RESULTS).write_text(json.dumps(results_json(results, lm.get_model_info(), tasks, limit), indent=1) + "\n")
     print_summary(lm.rows, lm.played, prices)
-    click.echo(f"\n{output}: conversations, rows, manifest and results")
+    click.echo(f"\n{output} has the conversations; `pir eval report {output}` and `pir eval view {output}` show more")
     failed = sum(transcript.culprit in ("server", "simulator", "harness") for transcript in lm.played)
     return failed / len(lm.played) if lm.played else 0.0

@@ -104,7 +104,7 @@ class Script:
 
 def _gives(said: str, fact: Fact) -> bool:
     if fact.kind not in KINDS:
-        return fact.text.lower().rstrip(".") in said.lower()
+        return fact.text.lower().rstrip(".,;:") in said.lower()
     return fact.unit in said if KINDS[fact.kind].reading else re.search(rf"\b{fact.value}\b", said) is not None
 
 
