@@ -44,7 +44,7 @@ class Authenticator:
         self._anybody = Caller(limits=defaults)
         self._now = now
         self._known: OrderedDict[str, tuple[Caller | None, float]] = OrderedDict()
-        self._is_open = self._may_be_open
+        self._is_open = False  # until the store has told
         self._asked = float("-inf")
 
     async def caller(self, headers: Mapping[str, str]) -> Caller:
@@ -68,11 +68,11 @@ class Authenticator:
     async def is_open(self) -> bool:
         """Whether anybody may come in. A key that was ever made closes it, even where it has been revoked since."""
         if self._may_be_open and self._now() - self._asked > _FRESH_S:
-            self._asked = self._now()
             try:
                 self._is_open = not await self._keys.any()
             except StoreError as error:
                 logger.warning("the store does not tell whether there are keys: %s", error)
+            self._asked = self._now()
         return self._is_open
 
     async def _from_store(self, hashed: str) -> Caller | None:

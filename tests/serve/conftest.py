@@ -23,6 +23,7 @@ from pir_serve.api.gateway import Gateway, ServedModel
 from pir_serve.engines.base import Engine
 from pir_serve.prompt import PromptCodec
 from pir_serve.settings import Settings
+from pir_serve.store.base import Store
 from pir_serve.store.sqlite import SqliteStore
 from tests.fakes import Line, ScriptedEngine
 from tests.serve.postgres import postgres
@@ -98,17 +99,22 @@ Script = Sequence[str | Line] | Callable[[str], str | Line]
 
 @pytest.fixture
 def make_desk(tokenizer_dir: Path, tmp_path: Path) -> Callable[..., Desk]:
-    """`make_desk(script, engine={...}, tokenizer=..., **settings)`: not started yet."""
+    """`make_desk(script, engine={...}, tokenizer=..., kept=store, **settings)`: not started yet."""
 
     def make(
-        script: Script, *, engine: dict[str, Any] | None = None, tokenizer: Path | None = None, **settings: Any
+        script: Script,
+        *,
+        engine: dict[str, Any] | None = None,
+        tokenizer: Path | None = None,
+        kept: Store | None = None,
+        **settings: Any,
     ) -> Desk:
         folder = tokenizer or tokenizer_dir
         scripted = ScriptedEngine(folder, script, **(engine or {}))
         chosen = Settings(**{"store": tmp_path / "pir.db", "tokenizer": folder, "model_name": "scripted", **settings})
         checked: Engine = scripted
         model = ServedModel("scripted", checked, PromptCodec.load(folder), folder=folder)
-        return Desk(Gateway(chosen, [model], SqliteStore(chosen.store_path), SECRET), scripted)
+        return Desk(Gateway(chosen, [model], kept or SqliteStore(chosen.store_path), SECRET), scripted)
 
     return make
 
