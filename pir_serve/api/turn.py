@@ -100,6 +100,7 @@ async def prepare(
     tools = _tools(gateway, request)
     shown = _shown(gateway, served, tools)
     scope = request.pir.conversation or next((headers[h] for h in _SCOPE_HEADERS if headers.get(h)), "")[:256]
+    scope = scope.replace("\0", " ")  # which PostgreSQL's text cannot hold
     found, lost = await _resumed(gateway, request, served, tenant=tenant, scope=scope, headers=headers)
     stored = found.suspension.request if found else {}
     policy = choose(

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 _numbers = itertools.count()
@@ -60,7 +61,15 @@ class PostgresServer:
         """Of an empty schema, unless one is named; not started yet."""
         from pir_serve.store.postgres import PostgresStore
 
-        return PostgresStore(self.address, **{"schema": f"pir_{next(_numbers)}", **options})
+        return PostgresStore(self.address, **{"schema": self.new_schema(), **options})
+
+    def new_schema(self) -> str:
+        return f"pir_{next(_numbers)}"
+
+    def everyone(self) -> list[psutil.Process]:
+        """All processes of the server."""
+        server = psutil.Process(self.process.pid)
+        return [server, *server.children(recursive=True)]
 
     def _run(self, command: list[str]) -> None:
         program = str(self._programs / command[0])

@@ -207,11 +207,12 @@ def test_chat_with_keys(make_desk: MakeDesk, on_port: Serve, monkeypatch: pytest
         assert QUESTION in pir("chat", "hi", "--base-url", desk.url, stdin="").output
 
 
-def test_the_start_line_says_what_this_gateway_is(make_desk: MakeDesk, tmp_path: Path) -> None:
+async def test_the_start_line_says_what_this_gateway_is(make_desk: MakeDesk, tmp_path: Path) -> None:
     from pir_serve.commands.serve import welcome
 
     desk = make_desk(curious)
-    text = welcome(desk.gateway, 8123)
+    async with desk.gateway.running():
+        text = welcome(desk.gateway, 8123)
     assert "http://127.0.0.1:8123/v1" in text and "anybody on this machine only" in text and "scripted" in text
     assert "little world" not in text
 
