@@ -39,7 +39,7 @@ setup: $(STAMPS)/local
 setup-train: $(STAMPS)/train ## Add what training needs to .venv
 setup-evals: $(STAMPS)/evals ## Add what evaluation needs to .venv
 setup-ui: $(STAMPS)/ui ## Add the web app to .venv
-setup-test: $(STAMPS)/local $(STAMPS)/train $(STAMPS)/dev
+setup-test: $(STAMPS)/local $(STAMPS)/train $(STAMPS)/evals $(STAMPS)/dev
 
 serve: setup ## Start the gateway with the built-in model on http://127.0.0.1:8000
 	@$(BIN)/pir serve --host $(HOST) --port $(PORT)
