@@ -26,7 +26,7 @@ from evals.problems import Split, make_pair
 from evals.rows import Row
 from pir_serve.engines.base import Engine
 from pir_serve.engines.vllm import VllmEngine
-from pir_serve.errors import ConfigError
+from pir_serve.errors import ConfigError, EngineUnavailable
 from training.bulk import codec_of
 from training.engines import InProcessEngine
 from training.grpo_trainer import USGRPOTrainer, row_columns
@@ -176,6 +176,7 @@ def grpo(arguments: RolloutArguments, config: GRPOConfig) -> None:
         max_asks=arguments.max_asks,
         simulator_timeout_s=arguments.simulator_timeout_s,
     )
+    rollouts.start()
     trainer = USGRPOTrainer(
         rollouts=rollouts,
         scorer=scorer,
@@ -220,7 +221,7 @@ def main(args: list[str] | None = None) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
         grpo(*parse(args))
-    except ConfigError as error:
+    except (ConfigError, EngineUnavailable) as error:
         sys.exit(f"error: {error.message}")
 
 

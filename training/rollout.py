@@ -149,6 +149,10 @@ class Rollouts:
     """Trajectories at once; an engine with fewer slots queues their legs."""
     _runner: asyncio.Runner = field(default_factory=asyncio.Runner, repr=False)
 
+    def start(self) -> None:
+        """Connect to the engine. Raises: EngineUnavailable, ConfigError."""
+        self.call(self.engine.start())
+
     def run(self, jobs: Sequence[Job]) -> list[Rollout]:
         """The rollouts of `jobs`, in their order. Blocks; not to be called inside an event loop."""
         return self.call(self.play_all(jobs))

@@ -14,10 +14,12 @@ from evals.problems import make_pair
 from evals.rows import Row
 from evals.simulators import Exchange, Intent, Response, RuleSimulator, SimulatorError
 from pir_serve.engines.base import Engine
+from pir_serve.engines.vllm import VllmEngine
 from pir_serve.errors import EngineUnavailable
 from pir_serve.prompt import PromptCodec
 from pir_serve.settings import BUILTIN_MODEL
 from pir_serve.trajectory import Status
+from tests.engines.fake_server import FakeServer, Script
 from tests.fakes import Line, ScriptedEngine
 from training.engines import InProcessEngine
 from training.judge import RuleJudge
@@ -105,6 +107,31 @@ def test_the_token_budget_spans_all_legs() -> None:
     assert rollout.trajectory.num_model_tokens == 40 and rollout.trajectory.status is Status.INCOMPLETE
     assert rollout.tokens(END_ID).ids[-1] != END_ID  # cut off, and counted as such
     assert outcome(rollout) == 0.0
+
+
+async def test_rollouts_over_http_keep_the_servers_ids_and_log_probabilities() -> None:
+    legs = [CODEC.encode_model(text).token_ids for text in ("It is <asking>How many?</asking>", ANSWER)]
+    scripts = [
+        Script(
+            [(i, CODEC.decode([i])) for i in ids], finish="stop", stopped_by=CODEC.ask_stop_ids[0] if not k else None
+        )
+        for k, ids in enumerate(legs)
+    ]
+    async with FakeServer("vllm", vocab_size=CODEC.vocab_size, max_model_len=2048).serving() as server:
+        engine = VllmEngine(server.url)
+        await engine.start()
+        server.bodies.clear()
+        server.next.extend(scripts)
+        rollout = await Rollouts(engine, CODEC).play(Job(INCOMPLETE, Says(), seed=1))
+        await engine.aclose()
+    tokens = rollout.tokens(END_ID)
+    own = [i for i, by_model in zip(tokens.ids, tokens.env_mask, strict=True) if by_model]
+    assert not rollout.failure and own == [*legs[0], *legs[1]]
+    first, second = (body["prompt"] for body in server.bodies)
+    assert first == tokens.prompt_ids and second[: len(first)] == first
+    assert (tokens.prompt_ids + tokens.ids)[: len(second)] == second
+    assert all((p < 0) == bool(m) for p, m in zip(tokens.logprobs, tokens.env_mask, strict=True))
+    assert [body["stream_interval"] > 1 for body in server.bodies] == [True, True]
 
 
 @pytest.mark.parametrize("user", [Fails(), Says(after_s=30.0)])
