@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,13 @@ import gradio as gr
 
 from ui.chat import Chat, Frame
 from ui.client import GatewayError
+from ui.compare import Compare
 from ui.desk import Desk
+from ui.explore import Runs
+from ui.export import FORMATS, exported
+from ui.pieces import QUIET, html
 from ui.sidebar import FILTERS, Sidebar
+from ui.tabs import compare_tab, explore_tab
 from ui.users import Users
 
 CSS = Path(__file__).parent / "page.css"
@@ -19,7 +25,6 @@ HEAD = f"<script>{(Path(__file__).parent / 'head.js').read_text()}</script>"
 THEME = gr.themes.Base(
     primary_hue="indigo", neutral_hue="slate", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
 )
-_SCRIPT = (Path(__file__).parent / "page.js").read_text()
 _POLL_S = 4.0
 """Between looks at the gateway: is it there, and what is new in the list."""
 _ASK = ["whenever it needs to", "at most", "never"]
@@ -27,8 +32,8 @@ _DEFAULTS: list[Any] = [None, _ASK[0], 2, -1, "System"]
 """Model, may ask, questions at most, temperature (below 0: the model's own), theme."""
 
 
-def build(users: Users) -> gr.Blocks:
-    """The whole app over one gateway."""
+def build(users: Users, runs: Runs) -> gr.Blocks:
+    """The whole app over one gateway, with the evaluation runs to read in it."""
     page: gr.Blocks
     with gr.Blocks(title="PIR · reasoning that asks", analytics_enabled=False) as page:
         desk = gr.State(Desk())
@@ -37,21 +42,28 @@ def build(users: Users) -> gr.Blocks:
         with gr.Sidebar(width=300, elem_id="side"):
             listing, search, shown, new, settings = _side()
         banner = html("", elem_id="banner")
-        with gr.Tabs(), gr.Tab("Chat", id="chat"):
-            log, box = _chat()
+        with gr.Tabs():
+            with gr.Tab("Chat", elem_id="chat-tab"):
+                log, box, exports = _chat()
+            with gr.Tab("Compare"):
+                compare_tab(Compare(users.gateway_of), model=settings[0], temperature=settings[3])
+            with gr.Tab("Explore"):
+                problems = explore_tab(runs)
         chat = Chat(users.gateway_of, log, box, desk, here)
         side = Sidebar(users.gateway_of)
-        _wire_chat(chat, settings)
+        _wire_chat(chat, settings, exports)
+        problems.click(None, None, None, js="() => pir.tab('Chat')")
+        problems.click(chat.act, [desk, *settings[:4]], chat.outputs, **QUIET)
         looked: dict[str, Any] = {
             "fn": side.look,
             "inputs": [search, shown, here],
             "outputs": [listing, banner],
-            **_QUIET,
+            **QUIET,
         }
         for trigger in (search.input, shown.change, here.change, gr.Timer(_POLL_S).tick):
             trigger(**looked)
         here.change(None, here, None, js="(id) => pir.address(id)")
-        new.click(chat.new, desk, chat.outputs, **_QUIET)
+        new.click(chat.new, desk, chat.outputs, **QUIET)
 
         async def pick(desk: Desk, event: gr.EventData, request: gr.Request) -> AsyncIterator[Frame]:
             data = event._data or {}
@@ -63,27 +75,18 @@ def build(users: Users) -> gr.Blocks:
             if act == "delete" and desk.shown and desk.shown.session == session:
                 yield await chat.new(desk, request)
 
-        listing.click(pick, desk, chat.outputs, **_QUIET).then(**looked)
+        listing.click(pick, desk, chat.outputs, **QUIET).then(**looked)
 
         async def arrive(desk: Desk, saved: list[Any], request: gr.Request) -> Frame:
             session = request.query_params.get("session", "")
             frame = await (chat.open(session, desk, request) if session else chat.new(desk, request))
             return frame | await _settings_of(users, settings, saved, request)
 
-        page.load(arrive, [desk, saved], [*chat.outputs, *settings], **_QUIET).then(**looked)
+        page.load(arrive, [desk, saved], [*chat.outputs, *settings], **QUIET).then(**looked)
         for setting in settings:
-            setting.change(lambda *values: list(values), settings, saved, **_QUIET)
+            setting.change(lambda *values: list(values), settings, saved, **QUIET)
         settings[-1].change(None, settings[-1], None, js="(theme) => pir.theme(theme)")
     return page
-
-
-_QUIET: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", "queue": True}
-"""Of our events: no spinner over the page, not in the public API of the app."""
-
-
-def html(value: str, **kwargs: Any) -> gr.HTML:
-    """A piece of the page that we draw ourselves."""
-    return gr.HTML(value, apply_default_css=False, js_on_load=_SCRIPT, **kwargs)
 
 
 def _side() -> tuple[gr.HTML, gr.Textbox, gr.Radio, gr.Button, list[Any]]:
@@ -104,11 +107,12 @@ def _side() -> tuple[gr.HTML, gr.Textbox, gr.Radio, gr.Button, list[Any]]:
     return listing, search, shown, new, settings
 
 
-def _chat() -> tuple[gr.HTML, gr.Textbox]:
+def _chat() -> tuple[gr.HTML, gr.Textbox, list[gr.Button]]:
     """The chat tab: switches, log and box."""
     with gr.Row(elem_id="switches"):
         reasoning = gr.Checkbox(True, label="Reasoning", container=False, min_width=0)
         uncertainty = gr.Checkbox(True, label="Uncertainty", container=False, min_width=0)
+        exports = [gr.Button(f"Save {kind}", size="sm", variant="secondary", min_width=0) for kind in FORMATS]
     reasoning.change(None, reasoning, None, js="(on) => pir.show('reasoning', on)")
     uncertainty.change(None, uncertainty, None, js="(on) => pir.show('entropy', on)")
     log = html("", elem_id="log", autoscroll=True)
@@ -117,16 +121,21 @@ def _chat() -> tuple[gr.HTML, gr.Textbox]:
             label="Your message", show_label=False, placeholder="Write a problem …", lines=1, max_lines=8,
             submit_btn=True, autofocus=True, container=False,
         )  # fmt: skip
-    return log, box
+    return log, box, exports
 
 
-def _wire_chat(chat: Chat, settings: list[Any]) -> None:
-    """What the box and the buttons of the log do."""
+def _wire_chat(chat: Chat, settings: list[Any], exports: list[gr.Button]) -> None:
+    """What the box, the buttons of the log and those above it do."""
     log, box, desk = chat.log, chat.box, chat.desk
     options = settings[:4]
-    sent = box.submit(chat.send, [box, desk, *options], chat.outputs, **_QUIET)
-    clicked = log.click(chat.act, [desk, *options], chat.outputs, **_QUIET)
-    box.stop(chat.stop, desk, chat.outputs, cancels=[sent, clicked], **_QUIET)
+    sent = box.submit(chat.send, [box, desk, *options], chat.outputs, **QUIET)
+    clicked = log.click(chat.act, [desk, *options], chat.outputs, **QUIET)
+    box.stop(chat.stop, desk, chat.outputs, cancels=[sent, clicked], **QUIET)
+    parcel = gr.JSON(visible="hidden", label="File to save")
+    for kind, button in zip(FORMATS, exports, strict=True):
+        button.click(partial(exported, kind), desk, parcel, **QUIET).then(
+            None, parcel, None, js="(file) => pir.save(file)"
+        )
 
 
 async def _settings_of(users: Users, settings: list[Any], saved: list[Any], request: gr.Request) -> Frame:

@@ -121,7 +121,7 @@ class Chat:
             problems = [_problem_of(example) for example in await gateway.examples(model)]
         except (GatewayError, ValueError):
             problems = []
-        return example_cards([text for text in problems if text][:NUM_EXAMPLES])
+        return example_cards(sorted(filter(None, problems), key=len)[:NUM_EXAMPLES])
 
     async def new(self, desk: Desk, request: gr.Request) -> Frame:
         desk.reset()

@@ -10,6 +10,8 @@ _LEAD = re.compile(
     r"|which(?: is it| one)?[:,])\s+",
     re.IGNORECASE,
 )
+_PARALLEL = re.compile(r"\b((for|per|each|every|in|by|from|at)\b[\w ]{2,25}?),? or (\2\b[\w ]{2,25})$", re.IGNORECASE)
+"""Both begin with the same small word: "... for one day or for all the days"."""
 _CLAUSE = re.compile(r"\s+(?:that|which|who|when|for|in which)\s+", re.IGNORECASE)
 _YES_NO = re.compile(r"^(?:is|are|was|were|do|does|did|can|could|should|has|have|will|would)\b", re.IGNORECASE)
 
@@ -23,7 +25,10 @@ def quick_replies(question: str) -> tuple[str, ...]:
     if not re.search(r"\bor\b", body):
         return ("Yes", "No") if _YES_NO.match(body) and not _LEAD.match(body) else ()
     lead = _LEAD.match(body)
-    if lead:
+    if both := _PARALLEL.search(body):
+        body = f"{both[1]} or {both[3]}"
+        lead = lead or both
+    elif lead:
         body = _CLAUSE.split(body[lead.end() :])[0]
     elif ":" in body:
         body = body.rsplit(":", 1)[1]

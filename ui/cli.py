@@ -9,12 +9,15 @@ from typing import Any
 
 import click
 
+from evals.runs import RunError
+
 
 @click.command(
     epilog="""\b
 Examples:
   pir ui                                             over the gateway of `pir serve`, on http://127.0.0.1:7860
   pir ui --base-url http://10.0.0.5:8000 --api-key KEY
+  pir ui --run out/a --run out/b                     two evaluation runs side by side
   pir ui --host 0.0.0.0 --users users.toml           people log in, each with a key of their own
 """
 )
@@ -28,23 +31,34 @@ Examples:
     type=click.Path(dir_okay=False, exists=True, path_type=Path),
     help="TOML file of who may log in: [ann], password, api_key (a key of the gateway).",
 )
-def ui(base_url: str, api_key: str | None, host: str, port: int, users_file: Path | None) -> None:
+@click.option(
+    "--run",
+    "runs",
+    multiple=True,
+    type=click.Path(file_okay=False, exists=True, path_type=Path),
+    help="A run of `pir eval` to read in it; repeat it to read two side by side.",
+)
+def ui(
+    base_url: str, api_key: str | None, host: str, port: int, users_file: Path | None, runs: tuple[Path, ...]
+) -> None:
     """Start the web app over a gateway, which may be anywhere and need not run yet.
 
     Conversations are the gateway's own: reload, restart, another device, they are still there. All who use one
     gateway key see the same ones, so an address that others can reach needs --users.
     """
     from ui.app import CSS, HEAD, THEME, build
+    from ui.explore import read_runs
     from ui.users import Users, UsersError, read_accounts
 
     if users_file is None and not _is_loopback(host):
         raise click.UsageError(f"others can reach {host}, and would see your conversations: give --users")
     try:
         accounts = read_accounts(users_file) if users_file else None
-    except UsersError as error:
+        read = read_runs(runs)
+    except (UsersError, RunError) as error:
         raise click.ClickException(str(error)) from None
     users = Users(base_url, api_key or os.environ.get("OPENAI_API_KEY"), accounts)
-    page = build(users).queue(default_concurrency_limit=64)
+    page = build(users, read).queue(default_concurrency_limit=64)
     login: dict[str, Any] = {"auth": users.knows} if users.must_log_in else {}
     try:
         _, url, _ = page.launch(

@@ -8,6 +8,16 @@ window.pir = {
   show(what, on) {
     document.body.classList.toggle(`no-${what}`, !on);
   },
+  tab(name) {
+    for (const tab of document.querySelectorAll("[role=tab]")) if (tab.textContent.trim() === name) tab.click();
+  },
+  save(file) {
+    if (!file) return;
+    const link = Object.assign(document.createElement("a"), { download: file.name });
+    link.href = URL.createObjectURL(new Blob([file.text], { type: "text/plain" }));
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 1000);
+  },
   address(session) {
     const url = new URL(location);
     if (session) url.searchParams.set("session", session);

@@ -16,8 +16,9 @@ element.addEventListener("submit", (event) => {
   const text = form.elements.text.value.trim();
   if (!text && form.dataset.empty === undefined) return;
   const fold = form.closest("details");
-  if (fold) { fold.open = false; folds.set(fold.dataset.fold, false); }
+  if (fold?.matches(".edit, .more")) { fold.open = false; folds.set(fold.dataset.fold, false); }
   trigger("click", { ...form.dataset, text });
+  if (form.dataset.act === "reply") form.reset();
 });
 element.addEventListener("keydown", (event) => {
   if (event.key === "Enter" && !event.shiftKey && event.target.matches("form textarea, form input")) {

@@ -45,10 +45,32 @@ def conversation_html(shown: Conversation, *, is_live: bool = False, can_act: bo
 <p class="sr" role="status">{escape(_spoken(shown, is_live=is_live))}</p>"""
 
 
-def thought_html(shown: Conversation, *, is_live: bool, can_act: bool = True) -> str:
+def pane_html(
+    title: str, shown: Conversation | None, *, is_live: bool, verdict: str = "", note: str = "", user: str = "You"
+) -> str:
+    """A narrow rendering beside others, without the problem; a waiting question is answered in its card.
+
+    `verdict`: `right` or `wrong`, where that is known. `note`: why nothing is shown. `user`: who responds.
+    """
+    if shown is None:
+        return f'<section class="pane" aria-label="{escape(title)}"><h3>{escape(title)}</h3><p>{escape(note)}</p></section>'
+    asked = [asked for asked in shown.asks if asked.by == "user" or asked.reason == "declined"]
+    figures: list[tuple[str, object]] = [("questions", len(asked)), ("tokens", shown.tokens or 0)]
+    figures += [] if shown.seconds is None else [("seconds", f"{shown.seconds:.1f}")]
+    table = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in figures)
+    card = "" if shown.waiting is None else _waiting(shown.waiting, can_act=not is_live, has_box=True)
+    mark = f'<span class="verdict {verdict}">{verdict}</span>' if verdict else ""
+    return f"""<section class="pane" aria-label="{escape(title)}"><h3>{escape(title)}{mark}</h3><dl>{table}</dl>
+{thought_html(shown, is_live=is_live, can_act=False, fold=f"pane-{title}", user=user)}{card}
+{_answer(shown, is_live=is_live)}</section>"""
+
+
+def thought_html(
+    shown: Conversation, *, is_live: bool, can_act: bool = True, fold: str = "thought", user: str = "You"
+) -> str:
     """The collapsible reasoning; asks that were answered are part of it."""
     parts = [part for part in shown.parts if part is not shown.waiting]
-    items = "".join(_item(part, can_act=can_act) for part in parts)
+    items = "".join(_item(part, can_act=can_act, user=user) for part in parts)
     if is_live and not shown.answer:
         items += '<li class="step live"><span class="bar"></span><span class="caret" aria-hidden="true"></span></li>'
     elif not items:
@@ -57,7 +79,7 @@ def thought_html(shown: Conversation, *, is_live: bool, can_act: bool = True) ->
     figures = [f"{shown.seconds:.1f} s"] if shown.seconds is not None else []
     figures += [f"{'~' if is_live else ''}{shown.tokens} tokens"] if shown.tokens is not None else []
     kind = "is-live" if is_live else "is-paused" if shown.waiting else "is-done"
-    return f"""<details class="thought {kind}" data-fold="thought" open>
+    return f"""<details class="thought {kind}" data-fold="{escape(fold)}" open>
 <summary><span class="dot" aria-hidden="true"></span><b>{state}</b><span class="figures">{" · ".join(figures)}</span>
 {sparkline(shown.parts)}</summary>
 <ol class="steps">{items}</ol></details>"""
@@ -89,14 +111,14 @@ def sparkline(parts: Sequence[Part]) -> str:
     )
 
 
-def _item(part: Part, *, can_act: bool) -> str:
+def _item(part: Part, *, can_act: bool, user: str) -> str:
     match part:
         case Step():
             return f'<li class="step">{_bar(part.entropy)}<span>{escape(part.text)}</span></li>'
         case Said():
             return f'<li class="asked"><p class="reply"><b>You added</b> {escape(part.text)}</p></li>'
         case Asked():
-            return _answered(part, can_act=can_act)
+            return _answered(part, can_act=can_act, user=user)
 
 
 def _bar(entropy: float | None) -> str:
@@ -113,9 +135,9 @@ def _filled(entropy: float) -> float:
     return 1 - math.exp(-entropy / _NATS_AT_TWO_THIRDS)
 
 
-def _answered(asked: Asked, *, can_act: bool) -> str:
+def _answered(asked: Asked, *, can_act: bool, user: str) -> str:
     by_user = asked.by == "user"
-    who = "You" if by_user else f"In your place ({_reason(asked.reason)})"
+    who = user if by_user else f"In your place ({_reason(asked.reason)})"
     actions = ""
     if can_act and asked.node:
         actions = _switch(asked) + _edit(asked)
@@ -155,7 +177,8 @@ def _edit(asked: Asked) -> str:
 {escape(asked.question)}">{text}</textarea><button type="submit" class="primary">Go on with this</button></form></details>"""
 
 
-def _waiting(asked: Asked, *, can_act: bool) -> str:
+def _waiting(asked: Asked, *, can_act: bool, has_box: bool = False) -> str:
+    """The card of the question that waits. `has_box`: with a box of its own for the answer."""
     until = ""
     if asked.expires:
         until = f" It is kept until {datetime.fromtimestamp(asked.expires, UTC):%d %b, %H:%M} UTC, on any device."
@@ -163,8 +186,15 @@ def _waiting(asked: Asked, *, can_act: bool) -> str:
     buttons = (
         f'<div class="replies" role="group" aria-label="Replies">{quick}'
         f"{_button('reply', 'I don’t know', text=DONT_KNOW)}{_button('guess', 'Use your best guess')}</div>"
-        '<p class="hint">Or write your answer below.</p>'
     )
+    if has_box:
+        label = f"Your answer to: {escape(asked.question)}"
+        buttons += (
+            f'<form data-act="reply"><textarea name="text" rows="1" placeholder="Your answer …" aria-label="{label}">'
+            '</textarea><button type="submit" class="primary">Answer</button></form>'
+        )
+    else:
+        buttons += '<p class="hint">Or write your answer below.</p>'
     return f"""<section class="ask" aria-label="The model asks"><p class="why"><span class="q" aria-hidden="true">?</span>
 Reasoning paused: the problem does not say something that it needs.</p>
 <p class="question">{escape(asked.question)}</p>{buttons if can_act else ""}
