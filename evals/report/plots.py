@@ -154,5 +154,5 @@ def _entropies(one: Scored, *, first_leg: bool) -> list[float]:
 
 
 def _plain(name: str) -> str:
-    """A name in which matplotlib finds no formula."""
-    return name.replace("$", "\\$")
+    """A name in which matplotlib finds no formula and nothing that it cannot write."""
+    return name.encode(errors="backslashreplace").decode().replace("$", "\\$")

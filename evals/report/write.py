@@ -23,5 +23,6 @@ def write_report(run: Run, scored: Sequence[Scored], folder: Path, *, seed: int 
         "results.json": json.dumps(results_json(reports, run.manifest), indent=1, allow_nan=False) + "\n",
     }
     for name, text in texts.items():
-        (folder / name).write_text(text, encoding="utf-8")
+        # Half an emoji, which a model may well write, is no UTF-8.
+        (folder / name).write_text(text, encoding="utf-8", errors="backslashreplace")
     return [folder / name for name in (*texts, *plots)]
