@@ -206,7 +206,7 @@ def gateway(script: Script, tokenizer: Path, folder: Path, **settings: Any) -> I
         port = int(listener.getsockname()[1])
     chosen = Settings(store=folder / "pir.db", tokenizer=tokenizer, model_name="scripted", port=port, **settings)
     engine = ScriptedEngine(tokenizer, script.play_prompt)
-    model = ServedModel("scripted", engine, PromptCodec.load(tokenizer), folder=tokenizer)
+    model = ServedModel("scripted", engine, PromptCodec.load(tokenizer, mode=chosen.mode), folder=tokenizer)
     app = create_app(Gateway(chosen, [model], SqliteStore(chosen.store_path), b"s" * 32))
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error", lifespan="on"))
     thread = threading.Thread(target=server.run, daemon=True)
