@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from evals.grading import GradingOptions, grade
 from evals.metrics import Scored
-from evals.rows import Transcript
+from evals.rows import Row, Transcript
 from evals.runs import Run, RunError, read_run
 
 WORKERS = 4
@@ -21,15 +22,23 @@ def graded_run(folder: Path, options: GradingOptions | None = None) -> tuple[Run
         RunError: the folder holds no run, or a conversation of a row that it lacks.
     """
     run = read_run(folder)
-    rows = {(row.task, row.row_id): row for row in run.rows}
+    rows = {(row.task, row.row_id) for row in run.rows}
     lost = [t.row_id for t in run.transcripts if (t.task, t.row_id) not in rows]
     if lost:
         raise RunError(f"{folder} has conversations of rows that it lacks: {', '.join(lost[:3])}")
-    options = options or GradingOptions()
+    return run, graded(run.rows, run.transcripts, options)
 
-    def graded(transcript: Transcript) -> Scored:
-        row = rows[transcript.task, transcript.row_id]
-        return Scored(row, transcript, grade(row, transcript, options))
+
+def graded(
+    rows: Iterable[Row], transcripts: Iterable[Transcript], options: GradingOptions | None = None
+) -> list[Scored]:
+    """Each conversation with its row and its grade."""
+    by_name = {(row.task, row.row_id): row for row in rows}
+    chosen = options or GradingOptions()
+
+    def one(transcript: Transcript) -> Scored:
+        row = by_name[transcript.task, transcript.row_id]
+        return Scored(row, transcript, grade(row, transcript, chosen))
 
     with ThreadPoolExecutor(WORKERS) as pool:
-        return run, list(pool.map(graded, run.transcripts))
+        return list(pool.map(one, transcripts))

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from evals.grading import grade
+from evals.graded import graded
 from evals.metrics import Scored, figures
 from evals.progress import Prices
 from evals.rows import CONDITIONS, Row, Transcript
@@ -31,18 +31,11 @@ _SHARES = {
 _COUNTS = {"turns": "asks, all", "turns_when_asked": "asks, where it asked"}
 
 
-def scored(rows: Iterable[Row], transcripts: Iterable[Transcript]) -> list[Scored]:
-    """Each transcript with its row and its grade."""
-    by_name = {(row.task, row.row_id): row for row in rows}
-    pairs = [(by_name[t.task, t.row_id], t) for t in transcripts]
-    return [Scored(row, transcript, grade(row, transcript)) for row, transcript in pairs]
-
-
 def print_summary(rows: Sequence[Row], transcripts: Sequence[Transcript], prices: Prices) -> None:
     """A table for each task, to stdout."""
     console = Console(width=None if Console().is_terminal else 120)
     for task in dict.fromkeys(row.task for row in rows):
-        of_task = scored((r for r in rows if r.task == task), (t for t in transcripts if t.task == task))
+        of_task = graded(rows, (t for t in transcripts if t.task == task))
         found = figures(of_task)
         console.print(_table(task, of_task, found))
         for name, label in (_SHARES | _COUNTS).items():

@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 from click.testing import Result
 
+from evals.graded import graded_run
 from evals.metrics import figures
 from evals.rows import Row
-from evals.runs import read_run
-from evals.summary import scored
 from tests.evals.scripted_server import (
     PlainServer,
     Policy,
@@ -68,9 +67,9 @@ def test_scripted_policies_come_out_as_theory_says(
             "run", "--tasks", "pir_builtin", "--option", "pairs=9", "--base-url", url, "-o", run, "--no-uncertainty"
         )
     assert result.exit_code == 0, result.output
-    left = read_run(run)
+    left, scored = graded_run(run)
     assert left.manifest["identity"]["server"] == kind
-    found = figures(scored(left.rows, left.transcripts))
+    found = figures(scored)
     assert found["accuracy_incomplete/full"].value == 1
     assert found["accuracy_incomplete/no_ask"].value == 0
     assert found["over_ask"].value == over_ask
