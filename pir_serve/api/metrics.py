@@ -8,6 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response as HttpResponse
 
 from pir_serve.api.gateway import Gateway
+from pir_serve.engines.member import State
+from pir_serve.engines.pool import EnginePool
 from pir_serve.errors import StoreError
 from pir_serve.telemetry.metrics import CONTENT_TYPE, Metric, count, gauge
 
@@ -22,6 +24,16 @@ async def metrics(request: Request) -> HttpResponse:
 def _of_process(gateway: Gateway) -> Iterator[Metric]:
     decisions = list(gateway.screening.counts.items())
     yield count("screen_decisions", "Of the question screen; no rule where none matched.", decisions, "action", "rule")
+    members = [
+        (served.name, member.name, member)
+        for served in gateway.models.values()
+        if isinstance(served.engine, EnginePool)
+        for member in served.engine.members
+    ]
+    states = [((model, name, state.value), member.state is state) for model, name, member in members for state in State]
+    yield gauge("engine_state", "1 for the state that an engine of a pool is in.", states, "model", "engine", "state")
+    legs = [((model, name), member.num_legs) for model, name, member in members]
+    yield gauge("engine_legs", "Legs running on an engine of a pool.", legs, "model", "engine")
     refused = [((kind,), n) for kind, n in gateway.limiter.refused.items()]
     yield count("limited", "Requests refused over a limit of their key.", refused, "limit")
 
