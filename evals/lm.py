@@ -11,7 +11,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -25,7 +25,7 @@ from evals.lm_tasks import pack, row_of
 from evals.player import Player, Request, Settings, conditions_of, plays_of
 from evals.rows import CONDITIONS, Row, Transcript
 from evals.runs import RunError, RunWriter, digest, environment
-from evals.simulators import simulator
+from evals.simulators import User, simulator
 
 _log = logging.getLogger(__name__)
 
@@ -117,8 +117,6 @@ class PirLM(LM):
         self.played: list[Transcript] = []
         """All conversations of this evaluation, kept ones included."""
         self.rows: list[Row] = []
-        self.num_stopped = 0
-        """Conversations that Ctrl-C kept from being begun."""
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
         """One string for each request: packed transcripts for our tasks, the answer's text for stock ones.
@@ -141,7 +139,6 @@ class PirLM(LM):
                 self._on_plan(len(todo) - known, known)
             player.run(todo)
             self.played = [player.transcripts[play.key] for play in todo if play.key in player.transcripts]
-            self.num_stopped = len(todo) - len(self.played)
         if player.was_stopped:
             raise KeyboardInterrupt
         results = []
@@ -178,7 +175,9 @@ class PirLM(LM):
             copies[name] += 1
         return found
 
-    def _writer(self, rows: Sequence[Row], tasks: Mapping[str, Mapping[str, Any]]) -> Any:
+    def _writer(
+        self, rows: Sequence[Row], tasks: Mapping[str, Mapping[str, Any]]
+    ) -> AbstractContextManager[RunWriter | None]:
         if self._run is None:
             return nullcontext()
         return RunWriter(self._run, self.identity, self.get_model_info() | environment() | {"tasks": dict(tasks)}, rows)
@@ -196,7 +195,7 @@ class PirLM(LM):
         failed = ("server", "simulator", "harness")
         return {k: t for k, t in kept.items() if not (self._retry_errors and t.culprit in failed)}
 
-    def _simulator(self, repeat: int) -> Any:
+    def _simulator(self, repeat: int) -> User:
         return simulator(**self._user, seed=self._user_seed + repeat)
 
     def get_model_info(self) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import contextlib
 import functools
 import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -110,8 +111,15 @@ class Player:
     def run(self, plays: Sequence[Play]) -> None:
         """Plays those that are not known yet. At the first Ctrl-C no more are begun, and those in flight end well."""
         todo = list({play.key: play for play in plays if play.key not in self.transcripts}.values())
-        if todo:
+        if not todo:
+            return
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
             asyncio.run(self._run(todo))
+            return
+        with ThreadPoolExecutor(1) as thread:  # a notebook has a loop of its own, which cannot be entered twice
+            thread.submit(asyncio.run, self._run(todo)).result()
 
     async def _run(self, todo: Iterable[Play]) -> None:
         plays = iter(todo)

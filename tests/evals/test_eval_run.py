@@ -160,6 +160,18 @@ def test_uncertainty_of_all_legs_is_kept(
         assert all(turn["response"] in transcript["reasoning"] for turn in transcript["turns"])
 
 
+def test_cost_is_counted_from_what_was_read_and_written(
+    builtin_rows: list[Row], tmp_path: Path, pir_eval: Eval
+) -> None:
+    with serving(PlainServer(Script(builtin_rows, oracle_asker))) as server:
+        options = ["--option", "pairs=3", "--price-prompt", 100, "--price-completion", 10_000]
+        result = pir_eval("run", "--tasks", "pir_builtin", "--base-url", server.url, "-o", tmp_path / "run", *options)
+    played = lines(tmp_path / "run" / "transcripts.jsonl")
+    read, written = (sum(line[name] for line in played) for name in ("prompt_tokens", "model_tokens"))
+    assert read == 50 * sum(1 + len(line["turns"]) for line in played)
+    assert f"cost {(100 * read + 10_000 * written) / 1e6:.4f}" in result.output
+
+
 WRONG_USES: list[tuple[list[Any], str]] = [
     (["--tasks", "pir_nope"], "no task pir_nope; there are pir_builtin"),
     (["--tasks", "pir_builtin", "--option", "spilt=x"], "no option spilt; they have"),

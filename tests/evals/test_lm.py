@@ -282,6 +282,11 @@ def test_arguments_that_cannot_be_are_named(options: dict[str, Any], said: str, 
         PirLM(server.url, **options)
 
 
+async def test_a_notebook_whose_loop_runs_already_can_evaluate(server: PlainServer) -> None:
+    results = evaluate(PirLM(server.url), load_tasks(["pir_builtin"], {"pairs": 1}))
+    assert results["results"]["pir_builtin"]["acc,none"] == 1
+
+
 def test_likelihood_tasks_are_refused(server: PlainServer) -> None:
     lm = PirLM(server.url)
     for method in (lm.loglikelihood, lm.loglikelihood_rolling):
