@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 from click.testing import Result
 
+from evals.data import load
 from evals.graded import graded_run
 from evals.metrics import figures
 from evals.rows import Row
+from tests.evals.data_files import write
 from tests.evals.scripted_server import (
     PlainServer,
     Policy,
@@ -170,6 +172,32 @@ def test_cost_is_counted_from_what_was_read_and_written(
     read, written = (sum(line[name] for line in played) for name in ("prompt_tokens", "model_tokens"))
     assert read == 50 * sum(1 + len(line["turns"]) for line in played)
     assert f"cost {(100 * read + 10_000 * written) / 1e6:.4f}" in result.output
+
+
+@pytest.mark.parametrize("bound", ["", "pir_mip_gsm8k="])
+def test_public_data_comes_from_a_file_named_as_seen_from_here(
+    bound: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pir_eval: Eval
+) -> None:
+    file = write(tmp_path, "pir_mip_gsm8k")
+    monkeypatch.chdir(tmp_path)
+    with serving(PlainServer(Script(load("pir_mip_gsm8k", file), oracle_asker))) as server:
+        options = ["--data", f"{bound}{file.name}", "-o", "run"]
+        result = pir_eval("run", "--tasks", "pir_mip_gsm8k", "--base-url", server.url, *options)
+    assert result.exit_code == 0, result.output
+    assert "recovered gap 100.0 %" in " ".join(result.output.split())
+    assert len(lines(tmp_path / "run" / "transcripts.jsonl")) == 4
+
+
+def test_where_there_is_no_answer_what_was_found_out_is_scored(tmp_path: Path, pir_eval: Eval) -> None:
+    file = write(tmp_path, "pir_in3")
+    scores = {}
+    for policy in (oracle_asker, never_asks):
+        with serving(PlainServer(Script(load("pir_in3", file), policy))) as server:
+            options = ["--data", file, "--conditions", "interactive", "-o", tmp_path / policy.__name__]
+            pir_eval("run", "--tasks", "pir_in3", "--base-url", server.url, *options)
+        results = json.loads((tmp_path / policy.__name__ / "results.json").read_text())["results"]["pir_in3"]
+        scores[policy] = (results["acc,none"], results["fact_coverage,none"])
+    assert scores == {oracle_asker: (1, 1), never_asks: (0, 0)}
 
 
 WRONG_USES: list[tuple[list[Any], str]] = [
