@@ -7,6 +7,7 @@ The only private parts of TRL that are touched are in `training/grpo_trainer.py`
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import random
@@ -15,11 +16,13 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import openai
 import torch
 from datasets import Dataset
 from transformers import AutoTokenizer
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from trl import GRPOConfig, TrlParser
 
 from evals.problems import Split, make_pair
@@ -98,8 +101,7 @@ def training_rows(arguments: RolloutArguments) -> Iterator[Row]:
 
 
 def read_rows(path: Path) -> Iterator[Row]:
-    import json
-
+    """Raises: ConfigError: no such file, or a line that is no row."""
     try:
         lines = path.read_text().splitlines()
     except OSError as error:
@@ -144,6 +146,15 @@ def check(arguments: RolloutArguments, config: GRPOConfig) -> None:
             f"per_device_train_batch_size * steps_per_generation = {per_rank} must be a multiple of num_generations = "
             f"{config.num_generations}: a process refills whole groups"
         )
+
+
+class Brief(ProgressCallback):
+    """A progress bar with a few figures; all of them are in trainer_state.json and with `report_to`."""
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+        shown = ("reward", "accuracy/", "asks/", "kl", "step_time", "train_runtime")
+        few = {k: v for k, v in (logs or {}).items() if k.removeprefix("eval_").startswith(shown) and "_std" not in k}
+        super().on_log(args, state, control, logs=few, **kwargs)
 
 
 def grpo(arguments: RolloutArguments, config: GRPOConfig) -> None:
@@ -192,6 +203,9 @@ def grpo(arguments: RolloutArguments, config: GRPOConfig) -> None:
         else None,
         processing_class=AutoTokenizer.from_pretrained(arguments.model),
     )
+    trainer.remove_callback(PrinterCallback)
+    if trainer.pop_callback(ProgressCallback) is not None:
+        trainer.add_callback(Brief)
     resumable = any(Path(config.output_dir).glob("checkpoint-*"))
     try:
         trainer.train(resume_from_checkpoint=resumable or None)

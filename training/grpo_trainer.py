@@ -190,16 +190,22 @@ class USGRPOTrainer(GRPOTrainer):
     def _compute_loss(self, model: Any, inputs: dict[str, Any]) -> Tensor:
         inputs = cut_to_longest(inputs)
         loss: Tensor = super()._compute_loss(model, inputs)
-        if self._logps is not None:
-            own = (inputs["completion_mask"] * inputs["tool_mask"]).bool()
-            gap = (self._logps - inputs["sampling_per_token_logps"])[own]
-            mode = self._metrics["train" if self.model.training else "eval"]
-            if gap.numel():
-                mode["sampling/logprob_gap_mean"].append(gap.abs().mean().item())
-                mode["sampling/logprob_gap_max"].append(gap.abs().max().item())
-                mode["sampling/ratio_mean"].append(gap.exp().mean().item())
-                mode["sampling/ratio_max"].append(gap.exp().max().item())
+        if self._logps is not None and self.model.training:
+            self._compare(self._logps, inputs)
         return loss
+
+    def _compare(self, logps: Tensor, inputs: dict[str, Any]) -> None:
+        """The policy as it is now against the policy that sampled; before the first update on a batch, the two engines."""
+        own = (inputs["completion_mask"] * inputs["tool_mask"]).bool()
+        gap = (logps - inputs["sampling_per_token_logps"])[own]
+        if not gap.numel():
+            return
+        metrics = self._metrics["train"]
+        metrics["sampling/ratio_mean"].append(gap.exp().mean().item())
+        metrics["sampling/ratio_max"].append(gap.exp().max().item())
+        if self._step % (self.args.steps_per_generation * self.num_iterations) < self.args.gradient_accumulation_steps:
+            metrics["sampling/logprob_gap_mean"].append(gap.abs().mean().item())
+            metrics["sampling/logprob_gap_max"].append(gap.abs().max().item())
 
     def _get_per_token_logps_and_entropies(self, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor | None, Any]:
         out: tuple[Tensor, Tensor | None, Any] = super()._get_per_token_logps_and_entropies(*args, **kwargs)
