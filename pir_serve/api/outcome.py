@@ -17,6 +17,7 @@ from pir_serve.loop import Ended, RunUsage, StepScored
 from pir_serve.resume import SuspensionKeys
 from pir_serve.store.base import Node, Suspension
 from pir_serve.store.state import seal_suspension
+from pir_serve.telemetry.tracing import Attributes
 from pir_serve.trajectory import Author, Status, Trajectory
 
 logger = logging.getLogger(__name__)
@@ -73,6 +74,8 @@ async def conclude(
     if trajectory.status is Status.AWAITING_USER:
         suspended = await _suspend(gateway, turn, trajectory)
     _count(gateway, turn, trajectory)
+    if turn.visit.span is not None:
+        turn.visit.span.tell(_traced(ended, suspended))
     logger.info(
         "%s %s %s: %s%s, %d asks, %d legs, %d+%d tokens, %.3f s",
         turn.params.request_id, turn.served.name, turn.how, trajectory.status.value,
@@ -89,6 +92,17 @@ async def conclude(
         pir=_pir_object(turn, trajectory, steps, suspended),
         num_auto_answers=sum(exchange.by is Author.TEMPLATE for exchange in in_this_run),
     )
+
+
+def _traced(ended: Ended, suspended: Suspended | None) -> Attributes:
+    return {
+        "gen_ai.usage.input_tokens": ended.usage.prompt_tokens,
+        "gen_ai.usage.output_tokens": ended.usage.completion_tokens,
+        "gen_ai.response.finish_reasons": [ended.finish_reason],
+        "pir.status": ended.trajectory.status.value,
+        "pir.num_asks": ended.trajectory.num_asks,
+        **({"pir.suspension": suspended.sid} if suspended else {}),
+    }
 
 
 def _count(gateway: Gateway, turn: Turn, trajectory: Trajectory) -> None:
@@ -162,6 +176,7 @@ def _node(gateway: Gateway, turn: Turn, trajectory: Trajectory, keys: Suspension
         parent=turn.parent,
         created=now,
         expires=now + ttl_s,
+        trace=turn.visit.span.traceparent if turn.visit.span else "",
     )
 
 
@@ -175,6 +190,8 @@ def _pir_object(
         for e in trajectory.exchanges
         if e.by is Author.TEMPLATE
     ]
+    if trajectory.volunteered:
+        out["volunteered"] = [said.text for said in trajectory.volunteered]
     if trajectory.detail:
         out["detail"] = trajectory.detail
     if trajectory.malformed:

@@ -64,7 +64,7 @@ _COMMON: dict[str, Schema] = {
         },
         {
             "session": _TEXT, "question": _TEXT, "expires_at": _TIME, "stored": _one_of(False), "detail": _TEXT,
-            "malformed": _array(_TEXT), "ignored_tools": _array(_TEXT),
+            "malformed": _array(_TEXT), "ignored_tools": _array(_TEXT), "volunteered": _array(_TEXT), "resume": _TEXT,
             "uncertainty": _array(_object({"leg": _COUNT, **_STEP})),
         },
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -85,6 +86,24 @@ def test_it_survives_its_client_and_the_sdk_reconnects(make_desk: MakeDesk, on_p
         assert numbers == list(range(len(numbers)))
         assert client.responses.retrieve(created.response.id).status == "completed"
         assert desk.engine.aborted == 0
+
+
+async def test_a_response_that_is_said_to_have_ended_can_be_gone_on_from(make_desk: MakeDesk) -> None:
+    """Though the store is slow: another process is writing to it."""
+    desk = make_desk(lambda prompt: Line(sure(prompt), delay_s=0.05))
+    async with in_process(desk) as client:
+        begun = (await client.post(URL, json=BODY)).json()
+        with sqlite3.connect(desk.gateway.settings.store_path, isolation_level=None) as other:
+            other.execute("BEGIN IMMEDIATE")
+            polling = asyncio.create_task(ended(client, begun["id"]))
+            await until(lambda: bool(desk.engine.requests) and not desk.engine.running)
+            await asyncio.sleep(0.2)
+            assert not polling.done()
+            other.execute("COMMIT")
+        first = await polling
+        assert first["status"] == "completed"
+        body = BODY | {"input": "And for 7?", "previous_response_id": first["id"], "background": False}
+        assert (await client.post(URL, json=body)).status_code == 200
 
 
 async def test_cancelling_aborts_the_engine_and_stays_so(make_desk: MakeDesk) -> None:

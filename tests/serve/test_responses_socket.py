@@ -101,6 +101,7 @@ def test_what_the_user_says_meanwhile_goes_into_the_reasoning(make_desk: MakeDes
         successor = assembled(until(connection, *ENDS))
         assert successor["id"] != first_id and successor["previous_response_id"] == first_id
         assert successor["status"] == "completed" and output_text(successor) == FINAL
+        assert successor["pir"]["volunteered"] == ["4 dollars"] and successor["pir"]["resume"] == "new"
         said = steered["output"][0]["content"][0]["text"] + successor["output"][0]["content"][0]["text"]
         assert said.startswith("The number of pens is 6.\n") and said.endswith("One pen costs 4 dollars.\n")
         connection.response.create(model="scripted", input="And for 7?", previous_response_id=successor["id"])

@@ -168,7 +168,7 @@ class Generation:
             message = f"the model stopped without an answer ({trajectory.detail})"
             self.body["error"] = error_object(None, message)
         self.body["usage"] = usage_object(outcome.usage, outcome.num_auto_answers)
-        self.body["pir"] = outcome.pir
+        self.body["pir"] = {**outcome.pir, "resume": self.turn.how}
         self.body["metadata"]["pir_status"] = trajectory.status.value
         if suspended:
             self.body["metadata"]["pir_session"] = suspended.sid

@@ -43,7 +43,7 @@ async def create(request: Request) -> ASGIApp:
         job = await jobs.start(generation)
         if wanted.body.stream:
             return Replay(gateway, job, headers=headers)
-        return json_reply({**job.body, "status": "queued"}, headers=headers)
+        return json_reply({**generation.body, "status": "queued"}, headers=headers)
     return _Streamed(generation, headers) if wanted.body.stream else _Whole(generation, headers)
 
 
@@ -60,7 +60,7 @@ async def retrieve(request: Request) -> ASGIApp:
         headers = {"x-request-id": request_id(request)}
         return Replay(gateway, jobs.find(record) or record, headers=headers, after=after)
     job = jobs.find(record)
-    return json_reply(job.body if job else body_of(record))
+    return json_reply(await job.body() if job else body_of(record))
 
 
 async def delete(request: Request) -> HttpResponse:

@@ -47,8 +47,10 @@ class Job:
         self._is_deleted = False
         self._task: asyncio.Task[None] | None = None
 
-    @property
-    def body(self) -> dict[str, Any]:
+    async def body(self) -> dict[str, Any]:
+        """The response as it is; one that has ended can be gone on from when this returns."""
+        while not (self.is_over or self.generation.status.is_running):
+            await self.changed()
         return self.generation.body
 
     def begin(self) -> None:
@@ -62,8 +64,10 @@ class Job:
         self._end_task()
 
     async def cancel(self) -> None:
-        self._is_cancelled = True
-        self._end_task()
+        """What has ended already is let be put into the store."""
+        if self.generation.status.is_running:
+            self._is_cancelled = True
+            self._end_task()
         assert self._task is not None
         with suppress(asyncio.CancelledError):
             await asyncio.shield(self._task)
@@ -97,9 +101,11 @@ class Job:
             last = await generation.fail(None)
         logging_.cancel()
         await asyncio.gather(logging_, return_exceptions=True)
-        await self._put(last)
-        self.is_over = True
-        self._publish(last)
+        try:
+            await self._put(last)
+        finally:
+            self.is_over = True
+            self._publish(last)
         generation.keep()
 
     def _publish(self, events: list[Event]) -> None:
@@ -185,7 +191,7 @@ class Jobs:
         """The response as it is then; one that has ended stays as it is. Raises: StoreError."""
         if job := self.find(record):
             await job.cancel()
-            return job.body
+            return await job.body()
         if not record.status.is_running:
             return body_of(record)
         responses = self._gateway.store.responses
