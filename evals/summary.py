@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -71,10 +72,11 @@ def _table(task: str, of_task: Sequence[Scored], found: Mapping[str, Estimate]) 
 
 
 def _text(estimate: Estimate, *, percent: bool) -> str:
-    scale, unit = (100, " %") if percent else (1, "")
-    digits = 1 if percent else 2
-    low, high = scale * estimate.low, scale * estimate.high
-    return f"{scale * estimate.value:.{digits}f}{unit} [{low:.{digits}f}, {high:.{digits}f}]"
+    scale, unit, digits = (100, " %", 1) if percent else (1, "", 2)
+    value = f"{scale * estimate.value:.{digits}f}{unit}"
+    if not (math.isfinite(estimate.low) and math.isfinite(estimate.high)):
+        return f"{value} [these rows set no bounds]"
+    return f"{value} [{scale * estimate.low:.{digits}f}, {scale * estimate.high:.{digits}f}]"
 
 
 def results_json(
