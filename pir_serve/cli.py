@@ -18,6 +18,7 @@ _OWN = {
     "sessions": "List, show, answer, delete and export what a gateway keeps of conversations.",
     "keys": "Make, list and revoke API keys, and set what each may use.",
     "store": "Look at what is stored; clean up, export, delete, encrypt anew.",
+    "config": "Print a pir.toml to begin with, or check one.",
     "doctor": "Check settings, store, engine, tokenizer and tags, and say what is wrong.",
     "conformance": "Check that a gateway pauses and resumes as the protocol says.",
     "models": "List known models, and the commands that serve them or any other.",

@@ -25,7 +25,11 @@ from pir_serve.presets import ModeChoice
 BUILTIN_MODEL = Path(__file__).parent / "builtin" / "pir-tiny"
 AUTO_RESPONSE = "No user is available. Use your best judgment: take the most likely reading and go on."
 EngineKind = Literal["local", "vllm", "sglang"]
-_PREFIX = "PIR_"
+PREFIX = "PIR_"
+CONFIG_VARIABLE = "PIR_CONFIG"
+"""Names the config file."""
+MODELS_PREFIX = "PIR_MODELS__"
+"""Of a variable for one of several models: PIR_MODELS__<NAME>__<KEY>."""
 
 
 def data_dir() -> Path:
@@ -132,6 +136,9 @@ class Settings:
     """Largest request body: a 128k-token history with room to spare."""
     shutdown_s: float = 10.0
     """Seconds that running replies may take to finish after Ctrl-C or SIGTERM."""
+    workers: int = 1
+    """Processes that serve the port, each with its own engine connections (`local`: its own copy of the model). One
+    streams some thousands of tokens a second; they share the store, so a conversation may go from one to another."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     """Of our own log lines; what people wrote is never in them."""
     log_format: Literal["text", "json"] = "text"
@@ -143,6 +150,7 @@ class Settings:
         for name, low, high in (
             ("port", 0, 65_535),
             ("threads", 1, 1_024),
+            ("workers", 1, 256),
             ("ttl_s", 1, 10 * 365 * 86_400),
             ("keep_s", 0, 10 * 365 * 86_400),
             ("max_asks", 0, 1_000),
@@ -161,7 +169,7 @@ class Settings:
         if self.gate_nats is not None and not 0 <= self.gate_nats <= 100:
             raise ConfigError(f"gate_nats is {self.gate_nats}; it must lie between 0 and 100 nats")
         for field in dataclasses.fields(self):
-            choices = _choices(_hints()[field.name])
+            choices = _choices(field_types()[field.name])
             if choices and getattr(self, field.name) not in choices:
                 raise ConfigError(
                     f"{field.name} is {getattr(self, field.name)!r}; it must be one of {', '.join(choices)}"
@@ -240,23 +248,24 @@ class Settings:
         return self.store_path.with_name(self.store_path.name + ".secret")
 
     @classmethod
-    def from_env(cls, env: Mapping[str, str], **flags: Any) -> Settings:
-        """Settings from `PIR_*` variables; `flags` that are not None (or empty tuples) win.
+    def from_env(cls, env: Mapping[str, str], file: Mapping[str, Any] | None = None, **flags: Any) -> Settings:
+        """Settings from what a `file` says, `PIR_*` variables and `flags`; the later win, where flags are not None (or
+        empty tuples). The variables that `pir_serve.config` reads are left alone.
 
         Raises:
             ConfigError: an unknown `PIR_*` variable or a value that cannot be read.
         """
-        hints = _hints()
-        values: dict[str, Any] = {}
+        hints = field_types()
+        values = dict(file or {})
         for key, text in env.items():
-            if not key.startswith(_PREFIX):
+            if not key.startswith(PREFIX) or key == CONFIG_VARIABLE or key.startswith(MODELS_PREFIX):
                 continue
-            name = key.removeprefix(_PREFIX).lower()
+            name = key.removeprefix(PREFIX).lower()
             if name not in hints:
                 near = difflib.get_close_matches(name, hints, n=1, cutoff=0.5)
-                hint = f"; did you mean {_PREFIX}{near[0].upper()}?" if near else "; see `pir serve --help`"
+                hint = f"; did you mean {PREFIX}{near[0].upper()}?" if near else "; see `pir serve --help`"
                 raise ConfigError(f"{key} is not a setting{hint}")
-            values[name] = _read(key, text, hints[name])
+            values[name] = read_value(key, text, hints[name])
         for name, value in flags.items():
             if name not in hints:
                 raise ConfigError(f"{name} is not a setting")
@@ -274,7 +283,8 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _hints() -> dict[str, Any]:
+def field_types() -> dict[str, Any]:
+    """Of `Settings`, by name."""
     return typing.get_type_hints(Settings)
 
 
@@ -282,7 +292,8 @@ def _choices(hint: Any) -> tuple[str, ...]:
     return typing.get_args(hint) if typing.get_origin(hint) is Literal else ()
 
 
-def _read(key: str, text: str, hint: Any) -> Any:
+def read_value(key: str, text: str, hint: Any) -> Any:
+    """A variable's text as a value of its field's type. Raises: ConfigError, with the variable's name."""
     if typing.get_origin(hint) is types.UnionType:  # X | None: an empty variable is "not set"
         if not text:
             return None

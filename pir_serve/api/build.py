@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 from pir_serve.api.gateway import Gateway, ServedModel
 from pir_serve.engines.base import Engine
@@ -17,12 +18,21 @@ from pir_serve.store.sealed import Sealer, load_or_create_secret
 from pir_serve.store.sqlite import SqliteStore
 
 
-def build_gateway(settings: Settings) -> Gateway:
-    """Nothing is started yet. Raises: ConfigError, about files that are missing or extras that are not installed."""
-    codec = build_codec(settings)
-    secret = build_secret(settings)
-    model = ServedModel(settings.name, build_engine(settings, codec, secret), codec, folder=settings.model_dir)
-    return Gateway(settings, [model], build_store(settings), secret)
+def build_gateway(settings: Settings, models: Sequence[Settings] = ()) -> Gateway:
+    """Nothing is started yet. `models`: the settings of each, where they are several.
+
+    Raises:
+        ConfigError: about files that are missing or extras that are not installed.
+    """
+    codecs = [(model, build_codec(model)) for model in models or (settings,)]
+    secret = build_secret(settings)  # may make a file: not before what people get wrong more often
+    served = [build_model(model, codec, secret) for model, codec in codecs]
+    return Gateway(settings, served, build_store(settings), secret)
+
+
+def build_model(settings: Settings, codec: PromptCodec, secret: bytes) -> ServedModel:
+    """Raises: ConfigError."""
+    return ServedModel(settings.name, build_engine(settings, codec, secret), codec, folder=settings.model_dir)
 
 
 def build_codec(settings: Settings) -> PromptCodec:

@@ -7,6 +7,7 @@ import hashlib
 import logging
 import math
 import time
+import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -95,21 +96,30 @@ class Gateway:
     """
 
     def __init__(self, settings: Settings, models: Sequence[ServedModel], store: Store, secret: bytes) -> None:
-        self.settings = settings
-        self.models: Mapping[str, ServedModel] = {model.name: model for model in models}
         self.store = store
         self.presence = Presence()
         self.keys = Keys(secret)
         self.sealer = Sealer([secret])
-        self.auth = Authenticator(
-            settings.api_key,
-            store.keys,
-            defaults=Limits(settings.requests_per_minute, settings.tokens_per_minute, settings.max_streams),
-            may_be_open=is_loopback(settings.host),
-        )
         self.limiter = Limiter()
         self.metrics = Metrics()
         store.observe(self.metrics.stored)
+        self._engines: list[Engine] = []
+        """Started and not closed: of the models served, and of those dropped that a reply still uses."""
+        self._retired: list[weakref.finalize[Any, Any]] = []
+        self.models: Mapping[str, ServedModel] = {}
+        self.adopt(settings, models)
+        self._later: deque[Coroutine[Any, Any, None]] = deque()
+        self._left_out = 0
+        self._working_off: asyncio.Task[None] | None = None
+        self._spawned: set[asyncio.Task[None]] = set()
+
+    def adopt(self, settings: Settings, models: Sequence[ServedModel]) -> None:
+        """Go by these from now on; what runs goes on as it began. The engines of new models must have been started
+        (`start_model`), those of dropped ones are closed when nothing uses them any more.
+
+        Raises:
+            ConfigError: they cannot be served so, and nothing has changed.
+        """
         for model in models:
             if settings.tools == "pass" and not model.codec.template.knows_tools:
                 raise ConfigError(
@@ -117,13 +127,40 @@ class Gateway:
                     "calls in a way that is not known here (known: JSON in <tool_call>, as Hermes and Qwen models "
                     "write). Set PIR_TOOLS to ask_only, or give a tokenizer folder with such a template"
                 )
-        self.default_policy = AskPolicy.parse(settings.ask)
         self.screening = load_screening(settings.screen)
+        self.settings = settings
+        self.auth = Authenticator(
+            settings.api_key,
+            self.store.keys,
+            defaults=Limits(settings.requests_per_minute, settings.tokens_per_minute, settings.max_streams),
+            may_be_open=is_loopback(settings.host),
+        )
+        self.default_policy = AskPolicy.parse(settings.ask)
         self.gate = None if settings.gate_nats is None else Gate(settings.gate_nats, settings.gate_max)
-        self._later: deque[Coroutine[Any, Any, None]] = deque()
-        self._left_out = 0
-        self._working_off: asyncio.Task[None] | None = None
-        self._spawned: set[asyncio.Task[None]] = set()
+        dropped = [model for model in self.models.values() if model not in models]
+        self.models = {model.name: model for model in models}
+        for model in dropped:
+            self._retire(model)
+
+    async def start_model(self, model: ServedModel) -> None:
+        """Raises: EngineUnavailable, ConfigError: its engine cannot start, or reads other tokens."""
+        self._engines.append(model.engine)
+        await model.engine.start()
+        await check_tokenizer(model.engine, model.codec)
+
+    async def close_engine(self, engine: Engine) -> None:
+        if engine in self._engines:
+            self._engines.remove(engine)
+            await engine.aclose()
+
+    def _retire(self, model: ServedModel) -> None:
+        """Runs refer to their model, between two legs as well: its engine is closed with the last of them."""
+        loop, engine = asyncio.get_running_loop(), model.engine
+
+        def close() -> None:
+            self.spawn(self.close_engine(engine))
+
+        self._retired.append(weakref.finalize(model, loop.call_soon_threadsafe, close))
 
     def later(self, work: Coroutine[Any, Any, None]) -> None:
         """Do `work` some time after the reply has left; left undone where too much waits.
@@ -176,24 +213,23 @@ class Gateway:
         Raises:
             StoreError, EngineUnavailable, ConfigError: one of them cannot start, or the engine reads other tokens.
         """
-        started: list[Engine | Store] = []
         expiry: asyncio.Task[None] | None = None
         try:
-            started.append(self.store)
             await self.store.start()
             await self._check_keys()
             for model in self.models.values():
-                started.append(model.engine)
-                await model.engine.start()
-                await check_tokenizer(model.engine, model.codec)
+                await self.start_model(model)
             expiry = asyncio.create_task(self._expire_for_ever())
             yield
         finally:
             if expiry is not None:
                 expiry.cancel()
             await self._end_tasks()
-            for part in reversed(started):
-                await part.aclose()
+            for retired in self._retired:
+                retired.detach()
+            for engine in [*self._engines]:
+                await self.close_engine(engine)
+            await self.store.aclose()
 
     async def _check_keys(self) -> None:
         """Raises: ConfigError, where anybody on the network could use the model."""

@@ -15,31 +15,54 @@ import uvicorn
 from pir_serve.api.app import create_app
 from pir_serve.api.gateway import Gateway
 from pir_serve.api.presence import Turnstile
+from pir_serve.api.reload import Reloader
 from pir_serve.errors import ConfigError
 from pir_serve.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 
-def run(gateway: Gateway, on_started: Callable[[int], None] = lambda port: None) -> None:
+def run(
+    gateway: Gateway,
+    on_started: Callable[[int], None] = lambda port: None,
+    *,
+    reloader: Reloader | None = None,
+    listener: socket.socket | None = None,
+) -> None:
     """Serve until SIGINT or SIGTERM; a second one does not wait for running replies. `on_started` gets the port.
+
+    `reloader` is used on SIGHUP and watches its file. `listener`: one that listens already, for several processes.
 
     Raises:
         ConfigError: the port is taken. StoreError, EngineUnavailable: a part cannot start.
     """
-    with contextlib.closing(listen(gateway.settings)) as listener:
+    with contextlib.closing(listener or listen(gateway.settings)) as at:
         try:
             with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-                runner.run(_serve(gateway, listener, on_started))
+                runner.run(_serve(gateway, at, on_started, reloader))
         except asyncio.CancelledError:
             pass  # told to stop before it had started
 
 
-async def _serve(gateway: Gateway, listener: socket.socket, on_started: Callable[[int], None]) -> None:
+async def _serve(
+    gateway: Gateway, listener: socket.socket, on_started: Callable[[int], None], reloader: Reloader | None
+) -> None:
     server, loop = GatewayServer(gateway, listener), asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, server.stop)
-    await server.run(on_started)
+
+    def started(port: int) -> None:
+        if reloader is not None:
+            gateway.spawn(reloader.watch())
+            if hasattr(signal, "SIGHUP"):  # not on Windows
+                loop.add_signal_handler(signal.SIGHUP, lambda: gateway.spawn(_reload(reloader)))
+        on_started(port)
+
+    await server.run(started)
+
+
+async def _reload(reloader: Reloader) -> None:
+    await reloader.reload()
 
 
 class GatewayServer:

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from pir_serve.api.build import build_codec, build_engine, build_secret, build_store
+from pir_serve.config import Config, load
 from pir_serve.engines.base import LegRequest, SamplingParams
 from pir_serve.engines.verify import Tokenizes, verify
 from pir_serve.errors import ConfigError, PirError
@@ -27,6 +28,7 @@ _PROBE = 'Does "</think>" or <asking> in what I write matter?'
 
 @click.command()
 @click.option("--engine", type=click.Choice(["local", "vllm", "sglang"]), help="As for pir serve.")
+@click.option("--config", type=click.Path(path_type=Path), help="As for pir serve.")
 @click.option("--engine-url", multiple=True, help="As for pir serve.")
 @click.option("--engine-api-key", help="As for pir serve.")
 @click.option("--model", help="As for pir serve.")
@@ -45,17 +47,22 @@ def doctor(**flags: Any) -> None:
 
 async def _examine(flags: dict[str, Any]) -> int:
     report = _Report()
-    settings: Settings | None = await report.check("settings", lambda: _settings(flags))
-    if settings is None:
+    config: Config | None = await report.check("settings", lambda: _settings(flags))
+    if config is None:
         return 1
-    await report.check("secret", lambda: _secret(settings))
-    await report.check("store", lambda: _store(settings))
-    codec = await report.check("tokenizer", lambda: _tokenizer(settings))
-    if codec is not None:
-        await report.check("tags", lambda: _tags(codec))
-        await report.check("engine", lambda: _engine(settings, codec))
+    await report.check("secret", lambda: _secret(config.settings))
+    await report.check("store", lambda: _store(config.settings))
+    for model in config.models:
+        await _examine_model(report, model, f" of {model.name}" if len(config.models) > 1 else "")
     report.conclude()
     return 1 if report.failed else 0
+
+
+async def _examine_model(report: _Report, settings: Settings, of: str) -> None:
+    codec = await report.check(f"tokenizer{of}", lambda: _tokenizer(settings))
+    if codec is not None:
+        await report.check(f"tags{of}", lambda: _tags(codec))
+        await report.check(f"engine{of}", lambda: _engine(settings, codec))
 
 
 class _Report:
@@ -87,10 +94,12 @@ class _Report:
             self._console.print(Text("\nAll is well: `pir serve` with the same options will work."))
 
 
-async def _settings(flags: dict[str, Any]) -> tuple[Settings, str]:
-    settings = Settings.from_env(os.environ, **flags)
+async def _settings(flags: dict[str, Any]) -> tuple[Config, str]:
+    config = load(os.environ, **flags)
+    settings = config.settings
     keys = f"{len(settings.api_key)} API key(s)" if settings.api_key else "keys of the store, if there are any"
-    return settings, f"model {settings.name}, engine {settings.engine}, {keys}"
+    models = "; ".join(f"model {model.name}, engine {model.engine}" for model in config.models)
+    return config, f"{models}, {keys}"
 
 
 async def _secret(settings: Settings) -> tuple[bytes, str]:

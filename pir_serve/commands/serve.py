@@ -10,14 +10,18 @@ import click
 
 from pir_serve.api.build import build_gateway
 from pir_serve.api.gateway import Gateway
+from pir_serve.api.reload import Reloader
 from pir_serve.api.server import run
-from pir_serve.settings import BUILTIN_MODEL, Settings
+from pir_serve.api.workers import run_workers
+from pir_serve.config import load
+from pir_serve.settings import BUILTIN_MODEL
 from pir_serve.telemetry.logs import set_up_logging
 
 PUBLISHED = "Proactive-Interactive-R1/Proactive-Interactive-R1-Math-7B"
 
 
 @click.command()
+@click.option("--config", type=click.Path(path_type=Path), help="pir.toml: several models, all settings (pir config).")
 @click.option("--engine", type=click.Choice(["local", "vllm", "sglang"]), help="What generates. Default: local.")
 @click.option("--engine-url", multiple=True, help="Address of the engine's server, e.g. http://127.0.0.1:8001.")
 @click.option("--engine-api-key", help="Bearer token for the engine.")
@@ -45,6 +49,7 @@ PUBLISHED = "Proactive-Interactive-R1/Proactive-Interactive-R1-Math-7B"
     "--strict-resume", is_flag=True, default=None, help="Refuse (400) a session that is gone; do not rebuild."
 )
 @click.option("--threads", type=int, help="CPU threads of the local engine. Default: 1.")
+@click.option("--workers", type=int, help="Processes that serve the port. Default: 1.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="Default: info.")
 @click.option("--log-format", type=click.Choice(["text", "json"]), help="json: one object a line. Default: text.")
 def serve(**flags: Any) -> None:
@@ -57,23 +62,38 @@ def serve(**flags: Any) -> None:
     \b
     Your own vLLM or SGLang server, with a model that asks:
       pir serve --engine vllm --engine-url http://127.0.0.1:8001 --model NAME --tokenizer FOLDER
+
+    \b
+    Two servers of it: a session stays with one, and one that dies costs a pause (--engine-url once for each).
+    Several models, or many settings, from a file that may be changed while it runs:
+      pir config example > pir.toml
+      pir serve --config pir.toml
     """
-    settings = Settings.from_env(os.environ, **flags)
-    set_up_logging(settings.log_level, settings.log_format)
-    gateway = build_gateway(settings)
-    run(gateway, lambda port: click.echo(welcome(gateway, port)))
+    config = load(os.environ, **flags)
+    set_up_logging(config.settings.log_level, config.settings.log_format)
+    if config.settings.workers > 1:
+        run_workers(config, flags, announce)
+    else:
+        gateway = build_gateway(config.settings, config.models)
+        reloader = Reloader(gateway, config, lambda: load(os.environ, **flags))
+        run(gateway, lambda port: announce(gateway, port), reloader=reloader)
     click.echo("stopped")
+
+
+def announce(gateway: Gateway, port: int) -> None:
+    click.echo(welcome(gateway, port))
 
 
 def welcome(gateway: Gateway, port: int) -> str:
     """What a newcomer needs to go on; all of it true of this very gateway."""
     settings = gateway.settings
     served = next(iter(gateway.models.values()))
+    models = ", ".join(f"{model.name} ({model.engine.name})" for model in gateway.models.values())
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     url = f"http://{'127.0.0.1' if host in ('0.0.0.0', '[::]') else host}:{port}"
     who = "NO API KEY: open to anybody on this machine only" if gateway.auth.is_open_now else "API keys"
     lines = [
-        f"PIR gateway: {url}/v1   model {served.name} ({served.engine.name})   {who}",
+        f"PIR gateway: {url}/v1   model {models}   {who}",
         f"  open questions: {settings.store_name}",
     ]
     if served.codec.preset.mode == "prompted":

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from pir_serve.api.build import build_store
+from pir_serve.config import load
 from pir_serve.settings import Settings
 from pir_serve.store.base import Store
 
@@ -23,7 +24,7 @@ def with_store(command: Callable[..., Awaitable[None]]) -> Callable[..., None]:
     @functools.wraps(command)
     def run(store: Path | None, **given: Any) -> None:
         names = {k: v for k, v in os.environ.items() if store is None or k != "PIR_DATABASE"}
-        asyncio.run(_run(Settings.from_env(names, store=store), command, given))
+        asyncio.run(_run(load(names, store=store).settings, command, given))
 
     return run
 

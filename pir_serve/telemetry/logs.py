@@ -21,6 +21,11 @@ def set_up_logging(level: str, log_format: LogFormat = "text") -> None:
     text = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
     handler.setFormatter(_JsonLines() if log_format == "json" else text)
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    set_level(level)
+
+
+def set_level(level: str) -> None:
+    """Of our own lines."""
     logging.getLogger("pir_serve").setLevel(level.upper())
 
 
