@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from pir_serve.access.keys import Caller
 from pir_serve.access.limits import Limiter
+from pir_serve.telemetry.tracing import RequestSpan
 
 
 class Visit:
     """Made where a request comes in and left where it ends; a response made in the background stays on."""
 
-    def __init__(self, request_id: str, caller: Caller, limiter: Limiter) -> None:
+    def __init__(self, request_id: str, caller: Caller, limiter: Limiter, span: RequestSpan | None = None) -> None:
         self.request_id = request_id
         self.caller = caller
+        self.span = span
+        """None: it is not traced."""
+        self.error: str | None = None
+        """What went wrong, for the trace."""
         self._limiter = limiter
         self._num_streams = 0
         self._stays = False
@@ -34,3 +39,5 @@ class Visit:
             return
         self._limiter.end_stream(self.caller, self._num_streams)
         self._num_streams = 0
+        if self.span is not None:
+            self.span.end(self.error)

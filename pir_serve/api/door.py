@@ -66,10 +66,10 @@ class _Passage:
 
     async def enter(self) -> None:
         """Raises: Unauthorized, RateLimited, StoreError."""
-        caller = await self._gateway.auth.caller(self._headers)
-        self._visit = self._scope["pir.visit"] = Visit(self._request_id, caller, self._gateway.limiter)
+        name = f"{self._scope.get('method', 'WS')} /v1"
+        self._visit = self._scope["pir.visit"] = await self._gateway.visit(self._request_id, name, self._headers)
         if self._scope["type"] == "http" and self._scope["method"] == "POST":
-            self._gateway.limiter.request(caller)
+            self._gateway.limiter.request(self._visit.caller)
 
     async def send(self, message: Message) -> None:
         if message["type"].endswith("http.response.start"):
@@ -83,6 +83,8 @@ class _Passage:
 
     def end(self) -> None:
         if self._visit is not None:
+            if self._status >= 400:
+                self._visit.error = str(self._status)
             self._visit.leave()
         took_s = time.perf_counter() - self._began
         # A client that left before there was a reply; nginx's number for it. Of a WebSocket: switched protocols.
@@ -92,7 +94,7 @@ class _Passage:
         method = self._scope.get("method", "WS")
         self._gateway.metrics.replied(path, status, took_s)
         logger.log(
-            logging.INFO if self._visit is not None else logging.DEBUG,
+            logging.INFO if self._scope["path"].startswith("/v1") else logging.DEBUG,  # probes come all the time
             "%s %s %s %d, %.3f s%s", self._request_id, method, path, status, took_s,
             f", {self._visit.caller.key}" if self._visit is not None and self._visit.caller.key else "",
         )  # fmt: skip

@@ -36,6 +36,7 @@ from pir_serve.settings import Settings, is_loopback
 from pir_serve.store.base import Store
 from pir_serve.store.sealed import Sealer
 from pir_serve.telemetry.metrics import Metrics
+from pir_serve.telemetry.tracing import Tracer
 
 logger = logging.getLogger(__name__)
 
@@ -102,6 +103,7 @@ class Gateway:
         self.sealer = Sealer([secret])
         self.limiter = Limiter()
         self.metrics = Metrics()
+        self.tracer = Tracer() if settings.traces else None
         store.observe(self.metrics.stored)
         self._engines: list[Engine] = []
         """Started and not closed: of the models served, and of those dropped that a reply still uses."""
@@ -190,6 +192,12 @@ class Gateway:
         task.add_done_callback(self._spawned.discard)
         return task
 
+    async def visit(self, request_id: str, name: str, headers: Mapping[str, str]) -> Visit:
+        """Of a request; `name` says what it is until it is known better. Raises: Unauthorized, StoreError."""
+        caller = await self.auth.caller(headers)
+        span = None if self.tracer is None else self.tracer.request(name, headers, request_id)
+        return Visit(request_id, caller, self.limiter, span)
+
     def passes_tools(self, served: ServedModel) -> bool:
         """Whether the model is shown a request's ordinary tools."""
         return self.settings.tools in ("auto", "pass") and served.codec.template.knows_tools
@@ -230,6 +238,8 @@ class Gateway:
             for engine in [*self._engines]:
                 await self.close_engine(engine)
             await self.store.aclose()
+            if self.tracer is not None:
+                await asyncio.to_thread(self.tracer.close)
 
     async def _check_keys(self) -> None:
         """Raises: ConfigError, where anybody on the network could use the model."""

@@ -124,6 +124,11 @@ async def prepare(
         trajectory = Trajectory(session, served.name, await _encoded(served, messages, list(shown.values())))
     visit.begin_streams(num_replies)
     _count_resumed(gateway, served, found, lost)
+    if visit.span is not None:
+        how = found.how if found else "rebuilt" if lost else "new"
+        visit.span.begins(served.name, {"gen_ai.conversation.id": trajectory.session, "pir.resume": how})
+        if found is not None and found.suspension.trace:
+            visit.span.resumes(found.suspension.trace)
     return Turn(
         visit=visit,
         engine=WatchedEngine(served.engine, served.name, gateway.metrics, visit),

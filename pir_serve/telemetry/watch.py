@@ -10,6 +10,7 @@ from pir_serve.access.visit import Visit
 from pir_serve.engines.base import Engine, LegRequest, TokenChunk
 from pir_serve.errors import EngineError
 from pir_serve.telemetry.metrics import Metrics
+from pir_serve.telemetry.tracing import Attributes, end
 
 
 class WatchedEngine:
@@ -35,6 +36,8 @@ class WatchedEngine:
     async def generate(self, request: LegRequest) -> AsyncGenerator[TokenChunk, None]:
         """Raises: as the engine's."""
         leg = _WatchedLeg(self._model, self._metrics)
+        parent = self._visit.span
+        span = None if parent is None else parent.leg(self._model, {"pir.engine": self.name})
         chunks = self._engine.generate(request)
         assert isinstance(chunks, AsyncGenerator)
         clock = time.perf_counter
@@ -55,12 +58,14 @@ class WatchedEngine:
                         leg.cached = (chunk.usage and chunk.usage.cached_tokens) or 0
                     yield chunk
         except EngineError as error:
-            leg.end = "failed"
-            self._metrics.upstream_errors.labels(self._model, error.code or type(error).__name__).inc()
+            leg.end, leg.error = "failed", error.code or type(error).__name__
+            self._metrics.upstream_errors.labels(self._model, leg.error).inc()
             raise
         finally:
             leg.conclude(len(request.prompt_ids))
             self._visit.spend(len(request.prompt_ids) + leg.num_tokens)
+            if span is not None:
+                end(span, leg.traced(len(request.prompt_ids)), leg.error)
 
 
 class _WatchedLeg:
@@ -74,6 +79,7 @@ class _WatchedLeg:
         self.num_tokens = 0
         self.cached = 0
         self.end = "aborted"
+        self.error: str | None = None
         metrics.in_flight.labels(model).inc()
 
     def conclude(self, num_prompt_tokens: int) -> None:
@@ -88,3 +94,12 @@ class _WatchedLeg:
         if self.num_tokens > 1:
             metrics.per_token_s.labels(model).observe((self.last - self.first) / (self.num_tokens - 1))
             metrics.longest_gap_s.labels(model).observe(self.longest_gap)
+
+    def traced(self, num_prompt_tokens: int) -> Attributes:
+        return {
+            "gen_ai.usage.input_tokens": num_prompt_tokens,
+            "gen_ai.usage.output_tokens": self.num_tokens,
+            "gen_ai.response.finish_reasons": [self.end],
+            "pir.cached_tokens": self.cached,
+            **({"pir.time_to_first_token_s": self.first - self._began} if self.num_tokens else {}),
+        }

@@ -166,11 +166,10 @@ class _Connection:
         if wanted.body.background:
             raise Unsupported("background responses are made over HTTP", param="background")
         # Asked again: a key may be revoked while its connections last.
-        caller = await self._gateway.auth.caller(self._websocket.headers)
-        visit = Visit(f"req_{secrets.token_hex(12)}", caller, self._gateway.limiter)
+        visit = await self._gateway.visit(f"req_{secrets.token_hex(12)}", "WS /v1", self._websocket.headers)
         current_request_id.set(visit.request_id)
-        self._gateway.limiter.request(caller)
         try:
+            self._gateway.limiter.request(visit.caller)
             await self._respond(wanted, visit, stream_id)
         finally:
             visit.leave()
