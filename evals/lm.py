@@ -127,8 +127,7 @@ class PirLM(LM):
         """
         asked = self._requests(requests)
         plays = [plays_of(request, self.settings, self.identity) for request, _ in asked]
-        rows = {(request.row.task, request.row.row_id): request.row for request, _ in asked}
-        self.rows = list(rows.values())
+        self.rows = _distinct(request.row for request, _ in asked)
         versions = {request.row.task: {"version": request.task_version} for request, _ in asked}
         with self._writer(self.rows, versions) as writer:
             kept = writer.transcripts if writer else {}
@@ -241,6 +240,14 @@ class PirLM(LM):
 
     def loglikelihood_rolling(self, requests: list[Instance]) -> list[float]:
         raise RunError("the model `pir` converses; perplexity needs another model")
+
+
+def _distinct(rows: Iterable[Row]) -> list[Row]:
+    known: dict[tuple[str, str], Row] = {}
+    for row in rows:
+        if known.setdefault((row.task, row.row_id), row) != row:
+            raise RunError(f"{row.task} has two different rows {row.row_id}; a row's id must be its own")
+    return list(known.values())
 
 
 def probe(base_url: str, model: str | None, server: str, api_key: str) -> Endpoint:

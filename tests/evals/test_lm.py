@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +171,16 @@ def test_files_are_given_by_task(server: PlainServer, builtin_rows: list[Row], t
     assert [doc["row_id"] for doc in manager.load(["ours"])["tasks"]["ours"].dataset["test"]] == [
         row.row_id for row in builtin_rows[:2]
     ]
+
+
+def test_two_rows_of_one_name_are_refused(server: PlainServer, builtin_rows: list[Row], tmp_path: Path) -> None:
+    folder = task_folder(tmp_path / "ours", {})
+    rows = [builtin_rows[0], replace(builtin_rows[2], row_id=builtin_rows[0].row_id)]
+    metadata = {"data": str(write_rows(tmp_path / "rows.jsonl", rows))}
+    manager = TaskManager(include_path=folder, include_defaults=False, metadata=metadata)
+    with pytest.raises(RunError, match="two different rows"):
+        evaluate(PirLM(server.url), manager.load(["ours"]))
+    assert not server.bodies
 
 
 def test_unsorted_samples_keep_their_own_results(server: PlainServer, tmp_path: Path) -> None:
