@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from evals.grading.math import TIMEOUT_S, MathGrader, grade_math
 from evals.grading.result import Grade
+from evals.grading.sandbox import Level
 from evals.rows import Row, Transcript
 
 COVERAGE = "coverage/1"
@@ -18,6 +19,10 @@ class GradingOptions:
 
     math: MathGrader = "math-verify"
     math_timeout_s: float = TIMEOUT_S
+    code_timeout_s: float = 10.0
+    """For all tests of one program."""
+    sandbox: Level | None = None
+    """Of programs; None: the strongest that the machine allows."""
 
 
 def grade(row: Row, transcript: Transcript, options: GradingOptions | None = None) -> Grade:
@@ -25,7 +30,7 @@ def grade(row: Row, transcript: Transcript, options: GradingOptions | None = Non
 
     A conversation that did not end with an answer is wrong, whatever text it left; only coverage is measured on what was
     asked until then. The row's `extra` holds what its grader needs beside the gold: `options` of a choice, `aliases` of a
-    short answer.
+    short answer, `tests`, `entry_point` and `setup` of a program.
     """
     options = options or GradingOptions()
     if row.grader == "coverage":
@@ -39,6 +44,14 @@ def grade(row: Row, transcript: Transcript, options: GradingOptions | None = Non
             from evals.grading.choice import grade_choice
 
             return grade_choice(transcript.final, row.gold, row.extra["options"])
+        case "code":
+            from evals.grading.code import grade_code
+
+            tests, entry_point, setup = (str(row.extra.get(name, "")) for name in ("tests", "entry_point", "setup"))
+            timeout_s = options.code_timeout_s
+            return grade_code(
+                transcript.final, tests, entry_point, setup=setup, timeout_s=timeout_s, level=options.sandbox
+            )
         case "text":
             from evals.grading.text import grade_short, grade_text
 
