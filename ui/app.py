@@ -128,9 +128,9 @@ def _wire_chat(chat: Chat, settings: list[Any], exports: list[gr.Button]) -> Non
     """What the box, the buttons of the log and those above it do."""
     log, box, desk = chat.log, chat.box, chat.desk
     options = settings[:4]
-    sent = box.submit(chat.send, [box, desk, *options], chat.outputs, **QUIET)
-    clicked = log.click(chat.act, [desk, *options], chat.outputs, **QUIET)
-    box.stop(chat.stop, desk, chat.outputs, cancels=[sent, clicked], **QUIET)
+    box.submit(chat.send, [box, desk, *options], chat.outputs, **QUIET)
+    log.click(chat.act, [desk, *options], chat.outputs, **QUIET)
+    box.stop(chat.stop, desk, None, **QUIET)
     parcel = gr.JSON(visible="hidden", label="File to save")
     for kind, button in zip(FORMATS, exports, strict=True):
         button.click(partial(exported, kind), desk, parcel, **QUIET).then(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from html import escape
@@ -12,7 +13,7 @@ import gradio as gr
 from ui.client import Gateway, GatewayError, Options
 from ui.conversation import Conversation, conversation
 from ui.desk import Desk, play, settle
-from ui.render import conversation_html, example_cards
+from ui.render import conversation_html, example_cards, user_html
 
 Frame = dict[Any, Any]
 """Updates by component."""
@@ -39,12 +40,14 @@ class Chat:
     ) -> AsyncIterator[Frame]:
         """What was typed: the answer to the question that waits, a new problem, or a follow-up."""
         text = text.strip()
-        if not text or desk.running is not None:
+        if not text or desk.is_running:
             yield {self.box: gr.skip()}
             return
         options = options_of(model, ask, most, temperature)
         start = _asked_about(desk.shown, text)
-        async for frame in self._reply(self._gateway_of(request), desk, start, text, options, typed=text):
+        async for frame in self._reply(
+            self._gateway_of(request), desk, start, text, options, typed=text, request=request
+        ):
             yield frame
 
     async def act(
@@ -59,14 +62,14 @@ class Chat:
     ) -> AsyncIterator[Frame]:
         """A button of the log."""
         data: Mapping[str, Any] = event._data or {}
-        if desk.running is not None:
+        if desk.is_running:
             yield {self.box: gr.skip()}
             return
         gateway, options = self._gateway_of(request), options_of(model, ask, most, temperature)
         text = str(data.get("text", ""))[:20_000]
         match data.get("act"):
             case "begin":
-                desk.reset()
+                await desk.leave()
                 start = Conversation(text)
             case "reply" | "guess" if desk.shown and desk.shown.waiting:
                 start = desk.shown
@@ -80,39 +83,50 @@ class Chat:
                 return
         said = None if data["act"] == "guess" else text
         if said != "" and (start.waiting or data["act"] == "begin"):
-            async for frame in self._reply(gateway, desk, start, said, options, typed=""):
+            async for frame in self._reply(gateway, desk, start, said, options, typed="", request=request):
                 yield frame
 
     async def _reply(
-        self, gateway: Gateway, desk: Desk, start: Conversation, text: str | None, options: Options, *, typed: str
+        self,
+        gateway: Gateway,
+        desk: Desk,
+        start: Conversation,
+        text: str | None,
+        options: Options,
+        *,
+        typed: str,
+        request: gr.Request,
     ) -> AsyncIterator[Frame]:
         """One reply, from what was said to the question or the answer that it ends with."""
         before, tree, began = desk.shown, desk.session, time.time()
-        desk.running = typed
-        shown = start
+        desk.is_running, desk.is_stopped = True, False
+        shown, is_taken, note = start, False, ""
         frame: Frame = {self.box: gr.Textbox(submit_btn=False, stop_btn=True), self.desk: desk}
         try:
-            async for shown in play(gateway, start, text, options):
-                is_live = shown.status == "in_progress"
-                yield frame | {self.log: conversation_html(shown, is_live=is_live, can_act=False)}
-                frame = {self.box: gr.Textbox(value="")} if typed and shown.parts != start.parts else {}
-                typed = "" if frame else typed
-            await settle(gateway, desk, shown, began)
+            async with contextlib.aclosing(play(gateway, start, text, options)) as states:
+                async for shown in states:
+                    if desk.is_stopped:
+                        break
+                    is_live = shown.status == "in_progress"
+                    yield frame | {self.log: conversation_html(shown, is_live=is_live, can_act=False)}
+                    frame = {self.box: ""} if typed and not is_taken and shown.tokens != start.tokens else {}
+                    is_taken = is_taken or bool(frame)
+            if not desk.is_stopped:
+                await settle(gateway, desk, shown, began)
         except GatewayError as error:
-            desk.shown, desk.session = before, tree
             note = f'<p class="trouble" role="alert">{escape(str(error))} What you wrote is still here.</p>'
-            body = conversation_html(before) if before else _user_only(start)
-            yield self._idle(desk) | {self.log: body + note, self.box: _ready(desk, desk.running)}
-            desk.running = None
+        finally:
+            desk.is_running = False
+        if not note and not desk.is_stopped:
+            yield self._frame(desk.shown or shown, desk)
             return
-        desk.running = None
-        yield self._idle(desk) | self._frame(desk.shown or shown, desk)
+        desk.shown, desk.session = before, tree
+        log = conversation_html(before) if before else user_html(start.problem) if note else await self.welcome(request)
+        yield {self.log: log + note, self.box: _ready(desk, typed or None), self.desk: desk}
 
-    async def stop(self, desk: Desk, request: gr.Request) -> Frame:
-        """The reply was stopped: the page is as it was before, and what was typed is back in the box."""
-        typed, desk.running = desk.running, None
-        log = conversation_html(desk.shown) if desk.shown else await self.welcome(request)
-        return {self.log: log, self.box: _ready(desk, typed or None), self.desk: desk}
+    async def stop(self, desk: Desk) -> None:
+        """The running reply ends itself: the page is as it was before, and what was typed is back in the box."""
+        desk.is_stopped = True
 
     async def welcome(self, request: gr.Request) -> str:
         try:
@@ -124,19 +138,18 @@ class Chat:
         return example_cards(sorted(filter(None, problems), key=len)[:NUM_EXAMPLES])
 
     async def new(self, desk: Desk, request: gr.Request) -> Frame:
-        desk.reset()
+        await desk.leave()
         return {self.log: await self.welcome(request), self.box: _ready(desk, ""), self.desk: desk, self.here: ""}
 
     async def open(self, session: str, desk: Desk, request: gr.Request) -> Frame:
         """A session by id: from the sidebar, or a link."""
+        await desk.leave()
         try:
             tree = await self._gateway_of(request).session(session)
             if tree["object"] != "pir.session":
                 raise GatewayError("That is no session.")
-            desk.running = None
             return self._idle(desk) | self._frame(desk.look_at(tree), desk)
         except GatewayError as error:
-            desk.reset()
             note = f'<p class="trouble" role="alert">This conversation cannot be shown. {escape(str(error))}</p>'
             return self._idle(desk) | {self.log: note + await self.welcome(request), self.here: ""}
 
@@ -174,10 +187,6 @@ def _ready(desk: Desk, value: str | None) -> Any:
     hint = "Your answer …" if waits else "Ask a follow-up …" if desk.shown else "Write a problem …"
     given: dict[str, Any] = {} if value is None else {"value": value}
     return gr.Textbox(submit_btn=True, stop_btn=False, placeholder=hint, **given)
-
-
-def _user_only(start: Conversation) -> str:
-    return f'<article class="turn user" aria-label="You"><div class="bubble">{escape(start.problem)}</div></article>'
 
 
 def _problem_of(example: Any) -> str:

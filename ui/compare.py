@@ -77,7 +77,7 @@ class Compare:
         gateway, options = self._gateway_of(request), Options(model, None, None if temperature < 0 else temperature)
         start = Conversation(text)
         comparison.columns, comparison.notes = [start, start, start if problem else None], ["", "", _TYPED]
-        parts = {
+        parts: dict[int, AsyncIterator[Conversation]] = {
             NOBODY: play(gateway, start, None, replace(options, ask="never")),
             YOU: play(gateway, start, None, options),
         }

@@ -90,8 +90,12 @@ class Conversation:
 
     @property
     def messages(self) -> list[dict[str, str]]:
-        """The visible conversation, for a follow-up."""
-        turns = [*self.earlier, ("user", self.problem), ("assistant", self.answer)]
+        """The visible conversation, for a follow-up: questions that the user answered are part of it."""
+        turns = [*self.earlier, ("user", self.problem)]
+        for asked in self.asks:
+            if asked.by == "user" and asked.response:
+                turns += [("assistant", asked.question), ("user", asked.response)]
+        turns.append(("assistant", self.answer))
         return [{"role": role, "content": text} for role, text in turns if text]
 
     def responded(self, response: str | None) -> Conversation:

@@ -24,8 +24,9 @@ class Desk:
     session: dict[str, Any] | None = None
     """The gateway's tree; None before the first reply has ended."""
     shown: Conversation | None = None
-    running: str | None = None
-    """What was typed for the reply that is running, to be given back if it is stopped."""
+    is_running: bool = False
+    is_stopped: bool = False
+    """The running reply is to end itself: only so do its last frame and what comes after it arrive in this order."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Spent up to each node, as far as this tab has seen it."""
 
@@ -41,13 +42,19 @@ class Desk:
         assert self.session is not None
         return self.look_at(self.session, newest_leaf(self.session, node))
 
-    def reset(self) -> None:
-        self.session, self.shown, self.running = None, None, None
+    async def leave(self) -> None:
+        """Stop what runs, and look at nothing."""
+        self.is_stopped = True
+        for _ in range(100):  # a reply looks every half second at the latest whether it is to end
+            if not self.is_running:
+                break
+            await asyncio.sleep(0.05)
+        self.session, self.shown = None, None
 
 
 async def play(
     gateway: Gateway, before: Conversation, response: str | None, options: Options
-) -> AsyncIterator[Conversation]:
+) -> AsyncGenerator[Conversation]:
     """The conversation as one reply to it comes; the last one says how the reply ended.
 
     Where a question of `before` waits, `response` answers it (None: the model is to guess); else its problem is begun.

@@ -39,7 +39,7 @@ _FLAT_NATS = 0.1
 def conversation_html(shown: Conversation, *, is_live: bool = False, can_act: bool = True) -> str:
     """The whole branch. `can_act`: with the buttons that answer, edit and switch."""
     earlier = "".join(_earlier(role, text) for role, text in shown.earlier)
-    return f"""{earlier}{_user(shown.problem)}
+    return f"""{earlier}{user_html(shown.problem)}
 <article class="turn model" aria-label="Model">{thought_html(shown, is_live=is_live, can_act=can_act)}
 {_waiting(shown.waiting, can_act=can_act) if shown.waiting else ""}{_answer(shown, is_live=is_live)}</article>
 <p class="sr" role="status">{escape(_spoken(shown, is_live=is_live))}</p>"""
@@ -214,13 +214,13 @@ def _answer(shown: Conversation, *, is_live: bool) -> str:
     return f'<div class="answer failed" role="note"><span class="tag">No answer</span><p>{escape(why)}</p></div>'
 
 
-def _user(text: str) -> str:
+def user_html(text: str) -> str:
     return f'<article class="turn user" aria-label="You"><div class="bubble">{escape(text)}</div></article>'
 
 
 def _earlier(role: str, text: str) -> str:
     if role == "user":
-        return _user(text)
+        return user_html(text)
     return f'<article class="turn model earlier" aria-label="Model"><div class="answer">{prose(text)}</div></article>'
 
 
