@@ -14,23 +14,23 @@ import click
 from pir_serve.api.build import build_store
 from pir_serve.config import load
 from pir_serve.settings import Settings
-from pir_serve.store.base import Store
 
 
 def with_store(command: Callable[..., Awaitable[None]]) -> Callable[..., None]:
-    """Gives a command the option that names a store, and that store, opened, first."""
+    """Gives a command the options that name a store, and that store, opened, first."""
 
-    @click.option("--store", type=click.Path(path_type=Path), help="SQLite file; else PIR_STORE, PIR_DATABASE.")
+    @click.option("--store", type=click.Path(path_type=Path), help="SQLite file; else as pir serve has it.")
+    @click.option("--config", type=click.Path(path_type=Path), help="The gateway's pir.toml; else PIR_CONFIG.")
     @functools.wraps(command)
-    def run(store: Path | None, **given: Any) -> None:
-        names = {k: v for k, v in os.environ.items() if store is None or k != "PIR_DATABASE"}
-        asyncio.run(_run(load(names, store=store).settings, command, given))
+    def run(store: Path | None, config: Path | None, **given: Any) -> None:
+        names = {name: value for name, value in os.environ.items() if store is None or name != "PIR_DATABASE"}
+        asyncio.run(_run(load(names, config=config, store=store).settings, command, given))
 
     return run
 
 
 async def _run(settings: Settings, command: Callable[..., Awaitable[None]], given: dict[str, Any]) -> None:
-    store: Store = build_store(settings)
+    store = build_store(settings)
     await store.start()
     try:
         await command(store, **given)
