@@ -144,6 +144,11 @@ class Gateway:
         for model in dropped:
             self._retire(model)
 
+    async def _start_models(self) -> None:
+        """On its own, because what calls it lives as long as the gateway, and would keep the last model as long."""
+        for model in self.models.values():
+            await self.start_model(model)
+
     async def start_model(self, model: ServedModel) -> None:
         """Raises: EngineUnavailable, ConfigError: its engine cannot start, or reads other tokens."""
         self._engines.append(model.engine)
@@ -225,8 +230,7 @@ class Gateway:
         try:
             await self.store.start()
             await self._check_keys()
-            for model in self.models.values():
-                await self.start_model(model)
+            await self._start_models()
             expiry = asyncio.create_task(self._expire_for_ever())
             yield
         finally:

@@ -14,6 +14,7 @@ import httpx
 from pir_serve.api.build import build_gateway
 from pir_serve.api.gateway import Gateway
 from pir_serve.api.server import GatewayServer, listen
+from pir_serve.config import Config
 from pir_serve.engines.pool import EnginePool
 from pir_serve.settings import Settings
 from tests.engines.fake_server import FakeServer
@@ -40,14 +41,12 @@ class Served:
         body = {"model": "thinker", "messages": said, "stream": stream, **more}
         return await self.client.post("/v1/chat/completions", json=body)
 
-    async def num_suspended(self) -> int:
-        return await self.gateway.store.count()
-
 
 @asynccontextmanager
 async def served(
     servers: Sequence[FakeServer], tokenizer: Path, folder: Path, **settings: Any
 ) -> AsyncIterator[Served]:
+    """One model, `thinker`, on these servers."""
     chosen = Settings(
         **{
             "port": 0, "engine": servers[0].kind, "engine_url": tuple(server.url for server in servers),
@@ -55,8 +54,14 @@ async def served(
             "store": folder / "pir.db", "secret": SECRET, "shutdown_s": 1.0, **settings,
         }
     )  # fmt: skip
-    gateway = build_gateway(chosen)
-    listener = listen(chosen)
+    async with served_as(Config(chosen, (chosen,))) as gateway:
+        yield gateway
+
+
+@asynccontextmanager
+async def served_as(config: Config) -> AsyncIterator[Served]:
+    gateway = build_gateway(config.settings, config.models)
+    listener = listen(config.settings)
     port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     server = GatewayServer(gateway, listener)
     task = asyncio.create_task(server.run(port.set_result))
