@@ -19,5 +19,5 @@ cd "$root"
 pivot_root . .old
 cd /tmp
 umount -l /.old
-mount -o remount,ro /
+mount -o remount,bind,ro /
 exec "$@"

@@ -2,8 +2,8 @@
 
 Levels, strongest first; each has rlimits, an empty environment and a time limit on top:
 
-bwrap        bubblewrap: namespaces of its own, a private file system, no network
-namespaces   the same with `unshare`, `mount` and `pivot_root`
+bwrap        bubblewrap: namespaces of its own, a private file system, no network; not as root, whom limits do not bind
+namespaces   the same with `unshare`, `mount` and `pivot_root`; as root, under a user id of its own
 rlimits      neither: the solution could read and write files, and reach the network, as the user who grades
 
 The verdict is a token on a private pipe that the solution's process does not have; exit codes mean nothing.
@@ -44,7 +44,12 @@ LIMITS = {
 
 _HERE = Path(__file__).parent
 _MAX_VERDICT_BYTES = 10_000
-_ENVIRONMENT = {"PATH": "/usr/bin:/bin:/usr/sbin:/sbin", "LANG": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1", "HOME": "/tmp"}
+_ENVIRONMENT = {
+    "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
+    "LANG": "C.UTF-8",
+    "OPENBLAS_NUM_THREADS": "1",
+    "HOME": "/tmp",
+}
 
 
 class SandboxError(Exception):
@@ -134,6 +139,8 @@ def _play(job: dict[str, Any], level: Level, timeout_s: float) -> tuple[str, boo
 def _start(level: Level, folder: str, verdict: int) -> subprocess.Popen[bytes]:
     """The tester's process; `verdict`, which it writes to, is closed here."""
     try:
+        if level == "bwrap" and os.geteuid() == 0:
+            raise SandboxError("bwrap would run the solution as root, whom no limit on processes binds")
         return subprocess.Popen(
             [*_prefix(level, folder), sys.executable, "-I", "-c", _source("inside.py"), "tester", str(verdict)],
             stdin=subprocess.PIPE,
@@ -179,8 +186,9 @@ def _prefix(level: Level, folder: str) -> list[str]:
         return []
     if level == "bwrap":
         binds = [word for place in _needed() for word in _bwrap_bind(place)]
-        base = ["bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
-        return [*base, *binds, "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--chdir", "/tmp", "--"]
+        base = ["bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--as-pid-1", "--cap-drop", "ALL"]
+        own = ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--remount-ro", "/dev", "--remount-ro", "/"]
+        return [*base, *binds, *own, "--chdir", "/tmp", "--"]
     unshare = ["unshare", "--net", "--ipc", "--uts", "--mount", "--pid", "--fork", "--kill-child"]
     drop = ["setpriv", "--no-new-privs", "--inh-caps=-all", "--bounding-set=-all"]
     if os.geteuid() == 0:
