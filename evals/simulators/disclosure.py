@@ -25,7 +25,8 @@ def numbers(text: str) -> set[float]:
     lowered = text.lower()
     found = {float(match.group().replace(",", "")) for match in _NUMBER.finditer(lowered)}
     words = re.findall(r"one hundred|[a-z]+(?:-[a-z]+)?", re.sub(r"[^\w\s-]", " ", lowered))
-    return found | {float(WORDS[part]) for word in words for part in (word, *word.split("-")) if part in WORDS}
+    parts = [[word] if word in WORDS else word.split("-") for word in words]  # "twenty-four", but "nine-hour"
+    return found | {float(WORDS[word]) for some in parts for word in some if word in WORDS}
 
 
 def gives(text: str, fact: Fact) -> bool:
