@@ -11,7 +11,7 @@ from pir_serve.api.gateway import Gateway
 from pir_serve.engines.member import State
 from pir_serve.engines.pool import EnginePool
 from pir_serve.errors import StoreError
-from pir_serve.telemetry.metrics import CONTENT_TYPE, Metric, count, gauge
+from pir_serve.telemetry.metrics import CONTENT_TYPE, Metric, gauge
 
 
 async def metrics(request: Request) -> HttpResponse:
@@ -22,8 +22,9 @@ async def metrics(request: Request) -> HttpResponse:
 
 
 def _of_process(gateway: Gateway) -> Iterator[Metric]:
-    decisions = list(gateway.screening.counts.items())
-    yield count("screen_decisions", "Of the question screen; no rule where none matched.", decisions, "action", "rule")
+    metrics = gateway.metrics
+    metrics.catch_up(metrics.screened, list(gateway.screening.counts.items()))
+    metrics.catch_up(metrics.limited, [((kind,), n) for kind, n in gateway.limiter.refused.items()])
     members = [
         (served.name, member.name, member)
         for served in gateway.models.values()
@@ -34,8 +35,6 @@ def _of_process(gateway: Gateway) -> Iterator[Metric]:
     yield gauge("engine_state", "1 for the state that an engine of a pool is in.", states, "model", "engine", "state")
     legs = [((model, name), member.num_legs) for model, name, member in members]
     yield gauge("engine_legs", "Legs running on an engine of a pool.", legs, "model", "engine")
-    refused = [((kind,), n) for kind, n in gateway.limiter.refused.items()]
-    yield count("limited", "Requests refused over a limit of their key.", refused, "limit")
 
 
 async def _of_store(gateway: Gateway) -> list[Metric]:
@@ -45,11 +44,10 @@ async def _of_store(gateway: Gateway) -> list[Metric]:
     except StoreError:
         return [gauge("store_up", "Whether the store can be used.", [((), 0)])]
     nodes = [((status,), n) for status, n in stats.nodes.items()]
-    evicted = [((kind,), n) for kind, n in stats.evicted.items()]
+    gateway.metrics.catch_up(gateway.metrics.evicted, [((kind,), n) for kind, n in stats.evicted.items()])
     return [
         gauge("store_up", "Whether the store can be used.", [((), 1)]),
         gauge("stored_trajectories", "That the store holds, by status.", nodes, "status"),
         gauge("stored_responses", "Objects of the Responses API in the store.", [((), sum(stats.responses.values()))]),
         gauge("store_bytes", "Of the store on disk.", [((), stats.num_bytes or 0)]),
-        count("evicted", "Dropped by this process because their tenant had too many.", evicted, "kind"),
     ]

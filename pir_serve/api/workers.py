@@ -2,7 +2,7 @@
 
 What a request needs lies in the store (questions, responses and their events, keys) or follows from the secret (keyed
 hashes, sealed state, cache partitions, which server a session belongs to): any worker can go on with what another began.
-Each worker has for itself: engine connections and what is known of servers' health, limits a minute, metrics, and the
+Each worker has for itself: engine connections and what is known of servers' health, limits a minute, and the
 responses it is making; of those others see what is in the store. A WebSocket stays with its worker, and steering with it.
 """
 
@@ -15,6 +15,7 @@ import multiprocessing.connection
 import os
 import signal
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -23,6 +24,8 @@ from multiprocessing.synchronize import Event
 from types import FrameType
 from typing import Any
 
+from prometheus_client.multiprocess import mark_process_dead
+
 from pir_serve.api.build import build_gateway, build_secret
 from pir_serve.api.gateway import Gateway
 from pir_serve.api.reload import Reloader
@@ -30,6 +33,7 @@ from pir_serve.api.server import listen, run
 from pir_serve.config import Config, load
 from pir_serve.errors import ConfigError, PirError
 from pir_serve.telemetry.logs import set_up_logging
+from pir_serve.telemetry.metrics import FOLDER_VARIABLE
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +54,11 @@ def run_workers(config: Config, flags: Mapping[str, Any], announce: Announce) ->
         ConfigError: the port is taken, or the workers cannot start.
     """
     build_secret(config.settings)  # makes the file, if there is none: once, before all workers look for it
-    with contextlib.closing(listen(config.settings)) as listener:
+    with (
+        contextlib.closing(listen(config.settings)) as listener,
+        tempfile.TemporaryDirectory(prefix="pir-metrics-") as counted,
+    ):
+        os.environ[FOLDER_VARIABLE] = counted
         _Parent(config, flags, announce, listener).run()
 
 
@@ -94,6 +102,7 @@ class _Parent:
                 continue
             if not self._has_served.is_set():
                 raise ConfigError("the workers could not start; the reason stands above")
+            mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]  # what it had running
             logger.error("worker %s died (exit code %s); another takes its place", worker.pid, worker.exitcode)
             time.sleep(_PAUSE_S)
             self._workers[k] = self._start()

@@ -1,22 +1,24 @@
 """Prometheus metrics: what happened, how often and how long. Labels have few values: models, routes, outcomes; never a
 tenant, a key or a text.
 
-What something else counts already (the store's rows, the screen's decisions, an engine's state) is read when it is
-scraped.
+What something else counts already (the screen's decisions, say) is caught up with when it is scraped.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.multiprocess import MultiProcessCollector
 
-__all__ = ["CONTENT_TYPE", "Metric", "Metrics", "count", "gauge"]
+__all__ = ["CONTENT_TYPE", "Metric", "Metrics", "gauge"]
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
+FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+"""prometheus_client's own: workers of one port count in files there, and each tells of all."""
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, of when it was first counted
 _FIRST_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _TOKEN_S = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.25, 0.5, 1, 5)
@@ -30,7 +32,6 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
-        self._read: list[Metric] = []
 
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(f"pir_{name}", text, labels, registry=registry)
@@ -63,8 +64,15 @@ class Metrics:
         self.upstream_errors = counter("upstream_errors", "Legs that an engine failed.", "model", "error")
         self.store_s = histogram("store_seconds", "Of the store's operations, waiting included.", _STORE_S, "operation")
         self.store_errors = counter("store_errors", "Operations that the store failed.", "operation")
-        self.in_flight = Gauge("pir_legs_running", "Legs running.", ("model",), registry=registry)
-        registry.register(self)
+        self.in_flight = Gauge(
+            "pir_legs_running", "Legs running.", ("model",), registry=registry, multiprocess_mode="livesum"
+        )
+        self.limited = counter("limited", "Requests refused over a limit of their key.", "limit")
+        self.screened = counter(
+            "screen_decisions", "Of the question screen; no rule where none matched.", "action", "rule"
+        )
+        self.evicted = counter("evicted", "Dropped because their tenant had too many.", "kind")
+        self._seen: dict[tuple[Counter, tuple[str, ...]], float] = {}
 
     def replied(self, route: str, status: int, took_s: float) -> None:
         self.requests.labels(route, str(status)).inc()
@@ -75,26 +83,35 @@ class Metrics:
         if failed:
             self.store_errors.labels(operation).inc()
 
-    def collect(self) -> Iterator[Metric]:
-        """What was read for this scrape."""
-        yield from self._read
+    def catch_up(self, counter: Counter, totals: Iterable[tuple[tuple[str, ...], float]]) -> None:
+        """With what others have counted in this process."""
+        for labels, total in totals:
+            before = self._seen.get((counter, labels), 0)
+            counter.labels(*labels).inc(total - before)
+            self._seen[counter, labels] = total
 
     def page(self, read: list[Metric]) -> bytes:
-        """In Prometheus' text format. `read`: what others count."""
-        self._read = read
-        return generate_latest(self.registry)
+        """In Prometheus' text format, for all workers of the port. `read`: what is known without counting."""
+        folder = os.environ.get(FOLDER_VARIABLE)
+        registry = CollectorRegistry() if folder else self.registry
+        if folder:
+            MultiProcessCollector(registry, folder)  # type: ignore[no-untyped-call]
+        return generate_latest(registry) + generate_latest(_Read(read))
+
+
+class _Read(CollectorRegistry):
+    """Metrics that are there already."""
+
+    def __init__(self, metrics: list[Metric]) -> None:
+        super().__init__()
+        self._metrics = metrics
+
+    def collect(self) -> Iterator[Metric]:
+        yield from self._metrics
 
 
 def gauge(name: str, text: str, values: Iterable[tuple[tuple[str, ...], float]], *labels: str) -> Metric:
-    return _filled(GaugeMetricFamily(f"pir_{name}", text, labels=labels), values)
-
-
-def count(name: str, text: str, values: Iterable[tuple[tuple[str, ...], float]], *labels: str) -> Metric:
-    return _filled(CounterMetricFamily(f"pir_{name}", text, labels=labels), values)
-
-
-def _filled(family: Any, values: Iterable[tuple[tuple[str, ...], float]]) -> Metric:
-    for labels, value in values:
-        family.add_metric(labels, value)
-    assert isinstance(family, Metric)
+    family = GaugeMetricFamily(f"pir_{name}", text, labels=labels)
+    for names, value in values:
+        family.add_metric(names, value)
     return family
