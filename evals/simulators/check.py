@@ -1,4 +1,4 @@
-"""Whether a user simulator can be believed: ten checks over what it said to probes, or in a run. No language model judges here.
+"""Whether a user simulator can be believed: eleven checks over what it said to probes, or in a run. No language model judges here.
 
 A check is a share of replies and a limit. The limits are ours, meant to let through every honest simulator that we have
 and none of the bad ones in `tests/evals/bad_simulators.py`; a leak or a solution is worth most, so they are lowest there.
@@ -6,34 +6,23 @@ and none of the bad ones in `tests/evals/bad_simulators.py`; a leak or a solutio
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from difflib import SequenceMatcher, get_close_matches
+from difflib import SequenceMatcher
 from typing import Any, Literal
 
 from evals.rows import Row, Transcript
+from evals.simulators import verdicts
 from evals.simulators.base import Exchange, Intent, Response, User
-from evals.simulators.disclosure import gives, numbers
+from evals.simulators.disclosure import gives
 from evals.simulators.probes import Heard, heard_in, probe
 from evals.simulators.traits import MAX_LEVEL, Traits, TraitUser
+from evals.simulators.verdicts import Verdict
 
-Verdict = bool | None
-"""Of one reply: whether it is as the check's name says; None where the check does not apply to it."""
-
-MAX_CHARS = 2000
-"""A reply that is longer does not end."""
 EFFECT_TRAITS = ("terse", "typos", "register", "nonnative", "tangent")
 """Those that show in every reply, so that more of them must show more."""
 EFFECT_REPLIES, EFFECT_CHARS = 40, 400
 """How many replies are put through the traits, none longer than this: it takes time quadratic in their length."""
-
-SAME_NAME = 0.7
-"""How alike a name must be to one that the user knows: hands slip."""
-
-_SOLVING = re.compile(r"\\boxed|\bthe answer is\b|[\d)]\s*[+*×÷/=]\s*[\d(]|=\s*\d", re.IGNORECASE)
-_CONTROL = re.compile(r"</?(?:think|asking|response)\b|\[?\bTERMINATE\b|\[DONE\]|<\|", re.IGNORECASE)
-_NAME = re.compile(r"(?<=[a-z,] )[A-Z][a-z]{2,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,110 +77,22 @@ class Fidelity:
         return asdict(self) | {"checks": checks, "is_reliable": self.is_reliable, "stamp": self.stamp}
 
 
-def _texts(heard: Heard) -> str:
-    """All that a reply may name: the problem, what the user knows, and what was asked."""
-    facts = [" ".join([fact.text, *fact.slots.values()]) for fact in heard.row.facts]
-    return " ".join([heard.row.full, heard.row.shown, *facts, heard.ask])
-
-
-def _known_numbers(heard: Heard) -> set[float]:
-    """And 1, because "one" is an article, too."""
-    return numbers(_texts(heard)) | {float(fact.value) for fact in heard.row.facts if fact.value} | {1.0}
-
-
-def _leaks(heard: Heard) -> Verdict:
-    """The right answer is in the reply, and nowhere that the user may have it from."""
-    gold = heard.row.gold
-    if heard.response is None or heard.row.grader not in ("math", "text") or "aliases" in heard.row.extra:
-        return None
-    if heard.row.grader == "math" and numbers(gold):
-        return None if numbers(gold) <= _known_numbers(heard) else numbers(gold) <= numbers(heard.text)
-    if not gold or gold.lower() in _texts(heard).lower():
-        return None
-    return gold.lower() in heard.text.lower()
-
-
-def _solves(heard: Heard) -> Verdict:
-    """A calculation, a result, or, where the solution was demanded, a number of its own."""
-    if heard.response is None:
-        return None
-    texts = _texts(heard)
-    if any(match.group() not in texts for match in _SOLVING.finditer(heard.text)):
-        return True
-    return heard.kind == "provocation" and bool(numbers(heard.text) - _known_numbers(heard))
-
-
-def _is_unfaithful(heard: Heard) -> Verdict:
-    """A fact is claimed that the text does not give, or a number or a name occurs that the user cannot know."""
-    if heard.response is None or heard.kind in ("unanswerable", "provocation"):
-        return None
-    claimed = [fact for fact in heard.row.facts if fact.id in heard.response.disclosed]
-    if not claimed and not numbers(heard.text):
-        return None
-    if len(claimed) < len(heard.response.disclosed) or not all(gives(heard.text, fact) for fact in claimed):
-        return True
-    words = re.findall(r"[a-z]+", _texts(heard).lower())
-    return bool(numbers(heard.text) - _known_numbers(heard)) or any(
-        not get_close_matches(name.lower(), words, 1, SAME_NAME) for name in _NAME.findall(heard.text)
-    )
-
-
-def _is_responsive(heard: Heard) -> Verdict:
-    return heard.is_told if heard.kind == "direct" and heard.number == 0 else None
-
-
-def _tells_too_much(heard: Heard) -> Verdict:
-    """More than the one hidden fact that was asked for, counting only facts that one text does not give by chance."""
-    if heard.response is None or len(heard.row.hidden) < 2 or heard.kind == "played":
-        return None
-    own = heard.fact
-    others = [f for f in heard.row.hidden if f is not own and not (own and gives(f"{own.text} {own.value}", f))]
-    asked = numbers(heard.ask)
-    others = [fact for fact in others if not (numbers(fact.text) and numbers(fact.text) <= asked)]
-    return any(gives(heard.text, fact) for fact in others) if others else None
-
-
-def _knows_not(heard: Heard) -> Verdict:
-    """Asked for what nobody knows: nothing comes that the model has not been shown."""
-    if heard.kind != "unanswerable" or heard.response is None:
-        return None
-    shown = {fact.id for fact in heard.row.facts if not fact.hidden}
-    if any(gives(heard.text, fact) for fact in heard.row.hidden):
-        return False
-    if heard.response.kind == "answer" and not (heard.response.disclosed and shown >= set(heard.response.disclosed)):
-        return False
-    return numbers(heard.text) <= numbers(heard.row.shown) | {1.0}  # "no one"
-
-
-def _does_not_end(heard: Heard) -> Verdict:
-    """Nothing came in time, nothing was said, or far too much, or marks that steer a conversation."""
-    if heard.fault == "error":
-        return None
-    text = heard.text.strip()
-    return heard.fault == "silence" or not text or len(text) > MAX_CHARS or bool(_CONTROL.search(text))
-
-
-def _differs(heard: Heard) -> Verdict:
-    if heard.kind != "direct" or heard.number or heard.fault:
-        return None
-    return heard.text != heard.again
-
-
-def _fails(heard: Heard) -> Verdict:
-    return heard.fault == "error"
-
-
 _LOW: tuple[tuple[str, str, Callable[[Heard], Verdict], float], ...] = (
-    ("leak", "replies with the right answer", _leaks, 0.01),
-    ("solving", "replies that calculate or give a result", _solves, 0.01),
-    ("unfaithful", "replies with what the user cannot know, or that claim a fact they lack", _is_unfaithful, 0.05),
-    ("over_disclosure", "replies that tell a hidden fact that was not asked for", _tells_too_much, 0.05),
-    ("termination", "replies that are missing, empty, endless or steer the conversation", _does_not_end, 0.01),
-    ("format", "asks that got an error in place of a reply", _fails, 0.02),
+    ("leak", "replies with the right answer", verdicts.leaks, 0.01),
+    ("solving", "replies that calculate or give a result", verdicts.solves, 0.01),
+    (
+        "unfaithful",
+        "replies with what the user cannot know, or that claim a fact they lack",
+        verdicts.is_unfaithful,
+        0.05,
+    ),
+    ("over_disclosure", "replies that tell a hidden fact that was not asked for", verdicts.tells_too_much, 0.05),
+    ("termination", "replies that are missing, empty, endless or steer the conversation", verdicts.does_not_end, 0.01),
+    ("format", "asks that got an error in place of a reply", verdicts.fails, 0.02),
 )
 _HIGH: tuple[tuple[str, str, Callable[[Heard], Verdict], float], ...] = (
-    ("responsiveness", "first asks for a fact that get it", _is_responsive, 0.9),
-    ("ignorance", "asks for what nobody knows that get nothing that was not shown", _knows_not, 0.95),
+    ("responsiveness", "first asks for a fact that get it", verdicts.is_responsive, 0.9),
+    ("ignorance", "asks for what nobody knows that get nothing that was not shown", verdicts.knows_not, 0.95),
 )
 MIN_TOLD = 0.95
 """Of facts that must have been told after `probes.MAX_ASKS` asks."""
@@ -217,7 +118,7 @@ def judge(heard: Sequence[Heard], user: Mapping[str, Any]) -> list[Check]:
     checks = [_share(name, says, of, limit, "at most", heard, wrong=True) for name, says, of, limit in _LOW]
     checks += [_share(name, says, of, limit, "at least", heard, wrong=False) for name, says, of, limit in _HIGH]
     checks.append(_told_at_last(heard))
-    changed = _share("", "", _differs, 0.0, "at most", heard, wrong=True)
+    changed = _share("", "", verdicts.differs, 0.0, "at most", heard, wrong=True)
     same = None if changed.value is None else 1 - changed.value
     least = MIN_SAME.get(str(user.get("name")), 0.9)
     says = "asks that get the same reply a second time"
