@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,7 +34,7 @@ A language model as the user, at any OpenAI-compatible endpoint
       --user-option base_url=http://127.0.0.1:8001/v1 -o out/simcheck.json
 """
 )
-@click.option("--user", type=click.STRING, default="rule", show_default=True, help=f"One of {', '.join(SIMULATORS)}.")
+@click.option("--user", default="rule", show_default=True, help=f"One of {', '.join(SIMULATORS)}.")
 @click.option("--persona", default="", help="How the user talks: terse=2,typos=1.")
 @click.option("--user-seed", type=int, default=0, show_default=True)
 @click.option("--user-option", "user_options", multiple=True, metavar="NAME=VALUE", help="Of the user simulator.")
@@ -88,6 +89,7 @@ def simcheck(
 
 def _rows(names: list[str], metadata: dict[str, object], count: int) -> list[Row]:
     """Up to `count` incomplete rows of each task, from all over it."""
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
     from evals.catalog import load_tasks
     from evals.lm_tasks import row_of
 

@@ -1,4 +1,4 @@
-"""Whether a user simulator can be believed: eleven checks over what it said to probes, or in a run. No language model judges here.
+"""Whether a user simulator can be believed: checks over what it said to probes, or in a run, without a language model.
 
 A check is a share of replies and a limit. The limits are ours, meant to let through every honest simulator that we have
 and none of the bad ones in `tests/evals/bad_simulators.py`; a leak or a solution is worth most, so they are lowest there.
