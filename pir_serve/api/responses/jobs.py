@@ -30,6 +30,8 @@ MAX_JOBS = 256
 """That run at a time in one process; each holds its events in memory."""
 _LOG_EVERY_S = 0.2
 """Events are written to the log in batches: a durable write costs milliseconds."""
+_ASK_EVERY = 3
+"""Times that there is nothing to write, the store is asked whether somebody else has ended the response."""
 _POLL_S = 0.5
 """Of the log, where another process makes the response."""
 
@@ -117,10 +119,12 @@ class Job:
         """Ends the generation when the response has been ended by somebody else."""
         generation = self.generation
         tenant = generation.turn.params.tenant
+        num_quiet = 0
         while True:
             await asyncio.sleep(_LOG_EVERY_S)
             batch = [event.data for event in self.events[self._num_logged :]]
-            if not batch:
+            num_quiet = 0 if batch else num_quiet + 1
+            if num_quiet % _ASK_EVERY:
                 continue
             try:
                 runs = await generation.gateway.store.responses.append(
