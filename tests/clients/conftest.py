@@ -107,7 +107,12 @@ def free_port() -> int:
 
 @contextmanager
 def serving(
-    command: list[str], url: str, ready: str, folder: Path, environment: Mapping[str, str] | None = None
+    command: list[str],
+    url: str,
+    ready: str,
+    folder: Path,
+    environment: Mapping[str, str] | None = None,
+    start_s: float = START_S,
 ) -> Iterator[str]:
     """A server process, from when it answers `ready`; what it prints is in `folder`."""
     with (folder / "printed").open("wb") as printed:
@@ -115,7 +120,7 @@ def serving(
             command, cwd=ROOT, env={**os.environ, **(environment or {})}, stdout=printed, stderr=printed
         )
     try:
-        deadline = time.monotonic() + START_S
+        deadline = time.monotonic() + start_s
         while True:
             assert process.poll() is None, (folder / "printed").read_text()[-4000:]
             assert time.monotonic() < deadline, "it did not start"
