@@ -20,6 +20,8 @@ from pir_serve.engines.verify import Tokenizes, verify
 from pir_serve.errors import ConfigError, PirError
 from pir_serve.markup import TAGS
 from pir_serve.prompt import Message, PromptCodec
+from pir_serve.screen import Screening
+from pir_serve.screening import load_screening
 from pir_serve.settings import Settings
 from pir_serve.trajectory import Author, Status
 
@@ -51,6 +53,7 @@ async def _examine(flags: dict[str, Any]) -> int:
     if config is None:
         return 1
     await report.check("secret", lambda: _secret(config.settings))
+    await report.check("question screen", lambda: _screen(config.settings))
     await report.check("store", lambda: _store(config.settings))
     for model in config.models:
         await _examine_model(report, model, f" of {model.name}" if len(config.models) > 1 else "")
@@ -105,6 +108,10 @@ async def _settings(flags: dict[str, Any]) -> tuple[Config, str]:
 async def _secret(settings: Settings) -> tuple[bytes, str]:
     secret = build_secret(settings)
     return secret, "given by PIR_SECRET" if settings.secret else f"kept in {settings.secret_path}"
+
+
+async def _screen(settings: Settings) -> tuple[Screening, str]:
+    return load_screening(settings.screen), f"the built-in rules{f', and {settings.screen}' if settings.screen else ''}"
 
 
 async def _store(settings: Settings) -> tuple[bool, str]:

@@ -28,8 +28,8 @@ MakeDesk = Callable[..., Desk]
 Serve = Callable[[Desk], AbstractContextManager[Desk]]
 
 
-def pir(*arguments: str, stdin: str | None = None) -> Result:
-    return CliRunner().invoke(cli.cli, arguments, input=stdin, prog_name="pir")
+def pir(*arguments: str, stdin: str | None = None, env: dict[str, str] | None = None) -> Result:
+    return CliRunner().invoke(cli.cli, arguments, input=stdin, prog_name="pir", env=env)
 
 
 def test_help_lists_every_command_and_how_to_begin() -> None:
@@ -169,6 +169,10 @@ def test_doctor_finds_what_is_wrong_and_only_that(tokenizer_dir: Path, tmp_path:
     folder.mkdir()
     result = pir("doctor", *options[2:], *nobody, "--store", str(folder))
     assert "WRONG store" in result.output and result.exit_code == 1
+    screen = tmp_path / "screen.toml"
+    screen.write_text("[rules.birthdays]")
+    result = pir("doctor", *options, *nobody, env={"PIR_SCREEN": str(screen)})
+    assert "WRONG question screen" in result.output and "did you mean rule?" in result.output
 
 
 def test_chat_asks_and_goes_on_with_the_next_line(make_desk: MakeDesk, on_port: Serve) -> None:

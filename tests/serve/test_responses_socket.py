@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
-from openai import AsyncOpenAI, OpenAI
-from openai.resources.responses.responses import ResponsesConnection
+from openai import AsyncOpenAI
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
@@ -18,42 +17,16 @@ from pir_serve.api.app import create_app
 from pir_serve.api.responses import socket
 from pir_serve.unbroken import PAUSES_S
 from tests.fakes import Line
-from tests.serve.brains import PROBLEM, QUESTION, curious, responses
+from tests.serve.brains import PROBLEM, QUESTION, curious
 from tests.serve.conftest import Desk
-from tests.serve.responses_wire import ENDS, URL, Json, assembled, checked_event, output_text
+from tests.serve.responses_socket import SDK_WARNS, connected, received, thoughtful, until
+from tests.serve.responses_wire import ENDS, URL, Json, assembled, output_text
 from tests.serve.test_responses import ASK
 
 MakeDesk = Callable[..., Desk]
 Serve = Callable[[Desk], AbstractContextManager[Desk]]
-pytestmark = pytest.mark.filterwarnings("ignore:connect.. must be used as a context manager:DeprecationWarning")
-"""Of websockets 17 about how the SDK (3.54) uses it."""
+pytestmark = SDK_WARNS
 FINAL = "Six pens at 4 dollars each."
-LONG = "The number of pens is 6.\n" * 40
-
-
-def thoughtful(prompt: str) -> Line:
-    """Reasons for seconds, then asks; told the price meanwhile, it answers at once."""
-    if responses(prompt):
-        return Line(curious(prompt))
-    return Line(f"\n{LONG}{curious(prompt)}", delay_s=0.02)
-
-
-@contextmanager
-def connected(desk: Desk, **headers: str) -> Iterator[ResponsesConnection]:
-    client = OpenAI(base_url=f"{desk.url}/v1", api_key="unused", default_headers=headers)
-    with client, client.responses.connect() as connection:
-        yield connection
-
-
-def received(connection: ResponsesConnection) -> Json:
-    return checked_event(json.loads(connection.recv_bytes()), over_socket=True)
-
-
-def until(connection: ResponsesConnection, *kinds: str) -> list[Json]:
-    events = [received(connection)]
-    while events[-1]["type"] not in kinds:
-        events.append(received(connection))
-    return events
 
 
 @pytest.mark.parametrize("store", [True, False])
@@ -83,90 +56,6 @@ def test_a_question_is_answered_on_the_same_connection(
         with on_port(make_desk(curious)) as desk, connected(desk) as connection:
             connection.response.create(model="scripted", input="4", previous_response_id=first["id"])
             assert received(connection)["error"]["code"] == "previous_response_not_found"
-
-
-def test_what_the_user_says_meanwhile_goes_into_the_reasoning(make_desk: MakeDesk, on_port: Serve) -> None:
-    with on_port(make_desk(thoughtful)) as desk, connected(desk) as connection:
-        connection.response.create(model="scripted", input=PROBLEM)
-        first = until(connection, "response.reasoning_text.delta")
-        first_id = first[0]["response"]["id"]
-        connection.response.steer(previous_response_id=first_id, input="4 dollars")
-        first += until(connection, "response.incomplete")
-        (accepted,) = [e for e in first if e["type"] == "response.steer.accepted"]
-        assert accepted["steer"]["previous_response_id"] == first_id and accepted["steer"]["id"]
-        assert [e["sequence_number"] for e in first] == list(range(len(first)))
-        steered = assembled([e for e in first if e is not accepted])
-        assert steered["incomplete_details"] == {"reason": "steered"}
-        assert [item["type"] for item in steered["output"]] == ["reasoning"]
-        successor = assembled(until(connection, *ENDS))
-        assert successor["id"] != first_id and successor["previous_response_id"] == first_id
-        assert successor["status"] == "completed" and output_text(successor) == FINAL
-        assert successor["pir"]["volunteered"] == ["4 dollars"] and successor["pir"]["resume"] == "new"
-        said = steered["output"][0]["content"][0]["text"] + successor["output"][0]["content"][0]["text"]
-        assert said.startswith("The number of pens is 6.\n") and said.endswith("One pen costs 4 dollars.\n")
-        connection.response.create(model="scripted", input="And for 7?", previous_response_id=successor["id"])
-        until(connection, "response.created")
-    first_leg, second_leg = desk.engine.requests[:2]
-    prefix = second_leg.prompt_ids[: len(first_leg.prompt_ids)]
-    assert prefix == first_leg.prompt_ids, "the same hidden reasoning goes on"
-    assert "<response>4 dollars</response>" in desk.engine.prompt_text(1)
-    # The next request sees what was said, in its place.
-    assert f"{PROBLEM}\n\n4 dollars<|im_end|>" in desk.engine.prompt_text(2)
-
-
-def test_a_fact_said_while_it_reasons_and_a_question_after_it(make_desk: MakeDesk, on_port: Serve) -> None:
-    """Not stored: the question of the successor is answered from what the connection holds."""
-
-    def twice(prompt: str) -> Line:
-        told = responses(prompt)
-        if len(told) == 1:
-            return Line("\n<asking>Which currency?</asking>")
-        return Line(f"\n</think>\n{' '.join(told)}.") if told else thoughtful(prompt)
-
-    with on_port(make_desk(twice)) as desk, connected(desk) as connection:
-        connection.response.create(model="scripted", input=PROBLEM, store=False)
-        first_id = until(connection, "response.reasoning_text.delta")[0]["response"]["id"]
-        message: Any = [{"type": "message", "role": "user", "content": [{"type": "input_text", "text": "4"}]}]
-        connection.response.steer(previous_response_id=first_id, input=message)
-        until(connection, "response.incomplete")
-        question = until(connection, *ENDS)[-1]["response"]
-        assert output_text(question) == "Which currency?"
-        connection.response.create(model="scripted", input="euros", previous_response_id=question["id"], store=False)
-        assert output_text(until(connection, *ENDS)[-1]["response"]) == "4 euros."
-        for used, code in ((first_id, "response_not_active"), (question["id"], "response_already_completed")):
-            connection.response.steer(previous_response_id=used, input="too late")
-            event = received(connection)
-            assert (event["type"], event["error"]["code"]) == ("response.steer.failed", code)
-            assert event["steer"] == {"previous_response_id": used, "input": "too late"}
-
-
-def test_what_cannot_be_steered_is_returned(make_desk: MakeDesk, on_port: Serve) -> None:
-    with on_port(make_desk(thoughtful)) as desk, connected(desk) as connection:
-        connection.response.steer(previous_response_id="resp_nowhere", input="4")
-        assert received(connection)["error"]["code"] == "response_not_found"
-        connection.response.create(model="scripted", input=PROBLEM)
-        response_id = until(connection, "response.reasoning_text.delta")[0]["response"]["id"]
-        wrong: list[Any] = [
-            "", "  ", [], 7, None, [{"role": "assistant", "content": "x"}], [{"role": "system", "content": "x"}],
-            [{"type": "function_call_output", "call_id": "c", "output": "x"}],
-            [{"role": "user", "content": [{"type": "input_image", "image_url": "data:,"}]}],
-        ]  # fmt: skip
-        for steer_input in wrong:
-            raw = {"type": "response.steer", "previous_response_id": response_id, "input": steer_input}
-            connection.send_raw(json.dumps(raw))
-            event = until(connection, "response.steer.failed")[-1]
-            assert event["error"]["code"] == "invalid_input", steer_input
-            assert "id" not in event["steer"]
-        for k in range(40):
-            connection.response.steer(previous_response_id=response_id, input=f"Fact {k}.")
-        answers = []
-        while len(answers) < 40:
-            event = received(connection)
-            if event["type"].startswith("response.steer."):
-                answers.append(event)
-        codes = {e.get("error", {}).get("code", "accepted") for e in answers}
-        ended = {"response_not_active", "response_already_completed"}  # where the reasoning was quicker than we
-        assert codes <= {"accepted", "too_many_pending_steers"} | ended and "accepted" in codes
 
 
 def test_lanes_are_made_at_once_and_each_in_turn(make_desk: MakeDesk, on_port: Serve) -> None:
