@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -131,6 +134,21 @@ async def test_no_text_key_or_tenant_is_told(make_desk: MakeDesk) -> None:
 async def _caller(make_desk: MakeDesk) -> str:
     desk = make_desk(curious, api_key=("correct-horse",))
     return (await desk.gateway.auth.caller({"authorization": "Bearer correct-horse"})).tenant
+
+
+def test_a_worker_tells_of_the_others_too_even_when_they_have_died(tmp_path: Path) -> None:
+    code = (
+        "from pir_serve.telemetry.metrics import Metrics\n"
+        "metrics = Metrics()\n"
+        "metrics.runs.labels('m', 'completed').inc()\n"
+        "for total in (1, 2): metrics.catch_up(metrics.limited, [(('requests',), total)])\n"
+        "print(metrics.page([]).decode())"
+    )
+    command, env = [sys.executable, "-c", code], {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+    pages = [subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout for _ in range(2)]
+    for k, page in enumerate(pages, 1):
+        assert f'pir_runs_total{{model="m",status="completed"}} {k}.0' in page
+        assert f'pir_limited_total{{limit="requests"}} {2 * k}.0' in page
 
 
 @pytest.fixture
