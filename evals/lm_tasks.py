@@ -127,4 +127,4 @@ def score(doc: Mapping[str, Any], results: Sequence[str | Sequence[str]]) -> dic
         for name, ours in _METRICS.items():
             if ours in figures:
                 found.setdefault(name, []).append(figures[ours])
-    return {name: fmean(values) for name, values in found.items()}
+    return {name: fmean(values) for name, values in found.items() if values}

@@ -162,6 +162,20 @@ def test_uncertainty_of_all_legs_is_kept(
         assert all(turn["response"] in transcript["reasoning"] for turn in transcript["turns"])
 
 
+@pytest.mark.parametrize("condition", ["no_ask", "full"])
+def test_one_condition_alone_is_played_where_it_means_something(
+    condition: str, builtin_rows: list[Row], tmp_path: Path, pir_eval: Eval
+) -> None:
+    """Complete rows have nothing to show without asking."""
+    with serving(PlainServer(Script(builtin_rows, oracle_asker))) as server:
+        options = ["--option", "pairs=2", "--conditions", condition, "-o", tmp_path / "run"]
+        result = pir_eval("run", "--tasks", "pir_builtin", "--base-url", server.url, *options)
+    assert result.exit_code == 0, result.output
+    assert "recovered gap" not in result.output
+    played = lines(tmp_path / "run" / "transcripts.jsonl")
+    assert [line["condition"] for line in played] == [condition] * 2
+
+
 def test_cost_is_counted_from_what_was_read_and_written(
     builtin_rows: list[Row], tmp_path: Path, pir_eval: Eval
 ) -> None:
