@@ -64,7 +64,7 @@ def sample_figures(scored: Scored) -> dict[str, float]:
     figures = {
         f"tokens_policy/{condition}": float(transcript.model_tokens),
         f"tokens_prompt/{condition}": float(transcript.prompt_tokens),
-        f"tokens_judge/{condition}": float(transcript.judge_tokens),
+        f"tokens_judge/{condition}": float(transcript.judge_tokens + scored.grade.detail.get("judge_tokens", 0)),
         f"seconds/{condition}": transcript.seconds,
         f"truncated/{condition}": float(transcript.stop == "length"),
         f"format_errors/{condition}": float(bool(transcript.format_errors)),

@@ -7,6 +7,7 @@ COMMANDS = {
     "compare": "Compare two runs: paired tests, with corrections.",
     "report": "Write a run's report: Markdown, CSV, JSON, plots.",
     "view": "Read a run's conversations in one HTML page.",
+    "agreement": "Compare a judge with people's labels.",
     "simcheck": "Check a user simulator: leaks, faithfulness, and more.",
     "data": "List, fetch and verify data sets.",
 }

@@ -10,9 +10,9 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from evals.commands.grading_options import grader_option
+from evals.commands.grading_options import grading_options
 from evals.compare import SMOKE_ROWS, TaskComparison
-from evals.grading.math import MathGrader
+from evals.grading import GradingOptions
 from evals.metrics import is_share
 from evals.report.labels import label
 from evals.stats import Estimate
@@ -47,9 +47,9 @@ Examples:
 @click.option("--all", "show_all", is_flag=True, help="Every figure, not only accuracy and asking.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the bootstrap.")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write everything here.")
-@grader_option
+@grading_options
 def compare(
-    first: Path, second: Path, force: bool, show_all: bool, seed: int, json_file: Path | None, grader: MathGrader
+    first: Path, second: Path, force: bool, show_all: bool, seed: int, json_file: Path | None, options: GradingOptions
 ) -> None:
     """Compare run SECOND with run FIRST, on the rows that both played.
 
@@ -60,11 +60,9 @@ def compare(
     from evals.compare import compare as compare_runs
     from evals.compare import mismatches
     from evals.graded import graded_run
-    from evals.grading import GradingOptions
     from evals.runs import RunError
 
     try:
-        options = GradingOptions(math=grader)
         (run, mine), (other, theirs) = (graded_run(folder, options) for folder in (first, second))
     except RunError as error:
         raise click.ClickException(str(error)) from error

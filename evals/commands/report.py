@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from evals.commands.grading_options import grader_option
-from evals.grading.math import MathGrader
+from evals.commands.grading_options import grading_options
+from evals.grading import GradingOptions
 
 
 @click.command(
@@ -23,19 +23,18 @@ Examples:
     "-o", "--output", type=click.Path(file_okay=False, path_type=Path), help="Folder; RUN/report if not given."
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the bootstrap.")
-@grader_option
-def report(run: Path, output: Path | None, seed: int, grader: MathGrader) -> None:
+@grading_options
+def report(run: Path, output: Path | None, seed: int, options: GradingOptions) -> None:
     """Write report.md, report.csv, results.json (as lm-eval's) and plots of a run.
 
     Every conversation is graded anew. A run that was interrupted can be reported on, too.
     """
     from evals.graded import graded_run
-    from evals.grading import GradingOptions
     from evals.report import write_report
     from evals.runs import RunError
 
     try:
-        found, scored = graded_run(run, GradingOptions(math=grader))
+        found, scored = graded_run(run, options)
     except RunError as error:
         raise click.ClickException(str(error)) from error
     if not scored:

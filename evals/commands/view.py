@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from evals.commands.grading_options import grader_option
-from evals.grading.math import MathGrader
+from evals.commands.grading_options import grading_options
+from evals.grading import GradingOptions
 
 _RUN = click.Path(file_okay=False, path_type=Path)
 
@@ -23,8 +23,8 @@ Examples:
 @click.argument("other", type=_RUN, required=False)
 @click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="RUN/view.html if not given.")
 @click.option("--open", "open_it", is_flag=True, help="Open the page in the browser.")
-@grader_option
-def view(run: Path, other: Path | None, output: Path | None, open_it: bool, grader: MathGrader) -> None:
+@grading_options
+def view(run: Path, other: Path | None, output: Path | None, open_it: bool, options: GradingOptions) -> None:
     """Write one HTML page with all conversations of RUN, or of two runs side by side.
 
     The page filters by what happened (asked or not, right or wrong, asked needlessly, failed to ask, errors) and needs
@@ -32,13 +32,12 @@ def view(run: Path, other: Path | None, output: Path | None, open_it: bool, grad
     """
     from evals.compare import mismatches
     from evals.graded import graded_run
-    from evals.grading import GradingOptions
     from evals.report.viewer import page
     from evals.runs import RunError
 
     folders = [run] if other is None else [run, other]
     try:
-        found = [graded_run(folder, GradingOptions(math=grader)) for folder in folders]
+        found = [graded_run(folder, options) for folder in folders]
     except RunError as error:
         raise click.ClickException(str(error)) from error
     names = [str(folder) for folder in folders]

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from evals.grading.math import TIMEOUT_S, MathGrader, grade_math
 from evals.grading.result import Grade
 from evals.grading.sandbox import Level
 from evals.rows import Row, Transcript
+
+if TYPE_CHECKING:
+    from evals.grading.judge import Judge
 
 COVERAGE = "coverage/1"
 UNFINISHED = "conversation/1"
@@ -23,6 +27,8 @@ class GradingOptions:
     """For all tests of one program."""
     sandbox: Level | None = None
     """Of programs; None: the strongest that the machine allows."""
+    judge: Judge | None = None
+    """Of what has no rule; without one such rows are unjudged."""
 
 
 def grade(row: Row, transcript: Transcript, options: GradingOptions | None = None) -> Grade:
@@ -58,6 +64,10 @@ def grade(row: Row, transcript: Transcript, options: GradingOptions | None = Non
             if "aliases" in row.extra:
                 return grade_short(transcript.final, [row.gold, *row.extra["aliases"]])
             return grade_text(transcript.final, row.gold)
+        case "judge":
+            from evals.grading.judge import grade_judged
+
+            return grade_judged(row, transcript, options.judge)
     raise ValueError(f"row {row.row_id} wants a grader that there is not: {row.grader}")
 
 

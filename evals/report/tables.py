@@ -89,6 +89,13 @@ def warnings(reports: Sequence[TaskReport], manifest: Mapping[str, Any]) -> list
     found = []
     if manifest.get("simulator_unreliable"):
         found.append(f"The user simulator is unreliable: {manifest['simulator_unreliable']}")
+    judges = {
+        str(one.grade.detail["judge"]) for report in reports for one in report.scored if "judge" in one.grade.detail
+    }
+    identity = manifest["identity"]
+    for role, model in (("model", identity.get("model")), ("user simulator", identity.get("user", {}).get("model"))):
+        if model in judges:
+            found.append(f"The judge {model} is the {role} too, and may be partial")
     for report in reports:
         if report.num_rows < SMOKE_ROWS:
             found.append(f"{report.task}: {report.num_rows} rows are a smoke test, not a measurement")
