@@ -111,6 +111,8 @@ async def test_any_worker_goes_on_with_what_another_began(
                 for reply in replies:
                     assert reply.headers["x-pir-resume"] == "hash"
                     assert reply.json()["choices"][0]["message"]["content"] == "Six pens at 4 dollars each."
+        pages = {(await gateway.call("GET", "/metrics")).text for _ in range(6)}
+        assert all('pir_resumes_total{how="hash",model="thinker"} 8.0' in page for page in pages), "summed over workers"
         engine.script = Script(queue_s=30)
         made = (await gateway.call("POST", "/v1/responses", model="thinker", input=PROBLEM, background=True)).json()
         await settle(lambda: engine.num_running == 1)
