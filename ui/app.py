@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,7 +35,7 @@ def build(users: Users, runs: Runs) -> gr.Blocks:
     """The whole app over one gateway, with the evaluation runs to read in it."""
     page: gr.Blocks
     with gr.Blocks(title="PIR · reasoning that asks", analytics_enabled=False) as page:
-        desk = gr.State(Desk())
+        desk = desk_state = gr.State(Desk())
         saved = gr.BrowserState(_DEFAULTS, storage_key="pir-settings", secret="pir")
         here = gr.Textbox(visible="hidden", label="Conversation in the address")
         with gr.Sidebar(width=300, elem_id="side"):
@@ -65,15 +64,14 @@ def build(users: Users, runs: Runs) -> gr.Blocks:
         here.change(None, here, None, js="(id) => pir.address(id)")
         new.click(chat.new, desk, chat.outputs, **QUIET)
 
-        async def pick(desk: Desk, event: gr.EventData, request: gr.Request) -> AsyncIterator[Frame]:
+        async def pick(desk: Desk, event: gr.EventData, request: gr.Request) -> Frame:
             data = event._data or {}
             session, act = str(data.get("id", "")), str(data.get("act", ""))
             if act == "open":
-                yield await chat.open(session, desk, request)
-                return
+                return await chat.open(session, desk, request)
             await side.change(act, session, str(data.get("text", "")), request)
-            if act == "delete" and desk.shown and desk.shown.session == session:
-                yield await chat.new(desk, request)
+            is_gone = act == "delete" and desk.shown is not None and desk.shown.session == session
+            return await chat.new(desk, request) if is_gone else {desk_state: desk}
 
         listing.click(pick, desk, chat.outputs, **QUIET).then(**looked)
 

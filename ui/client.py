@@ -138,7 +138,7 @@ class Gateway:
                     whole = await self.session(str(found["id"]))
                     (root,) = whole["branches"]
                     users = [part["text"] for part in root.get("segments", ()) if part["author"] == "user"]
-                    if (root["answer"] or "") == answer and problem in users:
+                    if (root["answer"] or "") == answer.strip() and problem in users:
                         return whole
             await asyncio.sleep(0.1)
         return None

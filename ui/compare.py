@@ -139,6 +139,7 @@ async def _together(
     comparison.live |= replies.keys()
     tasks = [asyncio.create_task(follow(column, reply)) for column, reply in replies.items()]
     try:
+        yield tuple(comparison.html(k) for k in range(3))
         while comparison.live or not queue.empty():
             changed = {await queue.get()}
             while not queue.empty():

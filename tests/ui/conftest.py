@@ -25,7 +25,18 @@ ROOT = Path(__file__).parents[2]
 SHOTS = ROOT / "out" / "ui"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 START_S = 90.0
+TANKS = (
+    "There is a total of 4 tanks with punch. There are 7 litres of punch in each tank. "
+    "How many litres do the guests get each?"
+)
+"""The built-in model asks how many guests there are."""
 expect.set_options(timeout=15_000)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @dataclass
@@ -34,7 +45,7 @@ class Server:
 
     command: Sequence[str]
     """`{port}` stands for the port."""
-    port: int = field(default_factory=lambda: _free_port())
+    port: int = field(default_factory=_free_port)
     env: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
 
@@ -65,12 +76,6 @@ class Server:
                 self.process.kill()
                 self.process.wait()
             self.process = None
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def gateway_server(folder: Path, **env: str) -> Server:

@@ -6,10 +6,9 @@ import re
 
 from playwright.sync_api import Page, expect
 
-from tests.ui.conftest import Server, Shoot, answer_is, ask_card, say, visit
+from tests.ui.conftest import TANKS, Server, Shoot, answer_is, ask_card, say, visit
 
 NINA = "Nina's plan is to save 7 dollars regularly, and she has 2 weeks of saving. Tell me the money Nina saves."
-TANKS = "There is a total of 4 tanks with punch. There are 7 litres of punch in each tank. How many litres do the guests get each?"
 
 
 def test_a_first_visit_offers_three_examples_each_of_which_makes_the_model_ask(

@@ -14,9 +14,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from tests.ui.conftest import Server, Shoot, ask_card, gateway_server, say, ui_server, visit
-
-TANKS = "There is a total of 4 tanks with punch. There are 7 litres of punch in each tank. How many litres do the guests get each?"
+from tests.ui.conftest import TANKS, Server, Shoot, ask_card, gateway_server, say, ui_server, visit
 
 
 def serious(page: Page) -> list[str]:

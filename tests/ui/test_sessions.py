@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.ui.conftest import Server, Shoot, answer_is, ask_card, gateway_server, say, ui_server, visit
+from tests.ui.conftest import TANKS, Server, Shoot, answer_is, ask_card, gateway_server, say, ui_server, visit
 
-TANKS = "There is a total of 4 tanks with punch. There are 7 litres of punch in each tank. How many litres do the guests get each?"
 LOAVES = "Each loaf uses several eggs. The number of loaves Sven makes is 10. How many eggs are needed in total?"
 
 
