@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import httpx
 from openai.types.responses import Response, ResponseItemList, ResponseStreamEvent
 from openai.types.responses.responses_server_event import ResponsesServerEvent
 from pydantic import TypeAdapter
+
+from tests.serve.brains import PROBLEM
 
 _EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 _SERVER_EVENT: TypeAdapter[Any] = TypeAdapter(ResponsesServerEvent)
@@ -17,6 +20,13 @@ _ITEMS: TypeAdapter[Any] = TypeAdapter(ResponseItemList)
 Json = dict[str, Any]
 ENDS = ("response.completed", "response.incomplete", "response.failed")
 URL = "/v1/responses"
+BODY: Json = {"model": "scripted", "input": PROBLEM}
+ASK: Json = {
+    "type": "function",
+    "name": "ask_user",
+    "parameters": {"type": "object", "properties": {"question": {"type": "string"}}, "required": ["question"]},
+}
+FINAL = "Six pens at 4 dollars each."
 
 
 def checked_response(body: Json) -> Json:
@@ -87,3 +97,15 @@ def assembled(events: list[Json]) -> Json:
 def output_text(response: Json) -> str:
     messages = [item for item in response["output"] if item["type"] == "message"]
     return "".join(part["text"] for item in messages for part in item["content"])
+
+
+async def made(client: httpx.AsyncClient, **more: Any) -> Json:
+    reply = await client.post(URL, json=BODY | more)
+    assert reply.status_code == 200, reply.text
+    return checked_response(reply.json())
+
+
+async def streamed(client: httpx.AsyncClient, **more: Any) -> Json:
+    reply = await client.post(URL, json=BODY | more | {"stream": True})
+    assert reply.status_code == 200, reply.text
+    return assembled(events_of(reply.text))

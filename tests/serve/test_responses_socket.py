@@ -20,8 +20,7 @@ from tests.fakes import Line
 from tests.serve.brains import PROBLEM, QUESTION, curious
 from tests.serve.conftest import Desk
 from tests.serve.responses_socket import SDK_WARNS, connected, received, thoughtful, until
-from tests.serve.responses_wire import ENDS, URL, Json, assembled, output_text
-from tests.serve.test_responses import ASK
+from tests.serve.responses_wire import ASK, ENDS, URL, Json, assembled, output_text
 
 MakeDesk = Callable[..., Desk]
 Serve = Callable[[Desk], AbstractContextManager[Desk]]
