@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from rich.table import Table
 from evals.graded import graded
 from evals.metrics import Scored, figures
 from evals.progress import Prices
+from evals.report.labels import shown
 from evals.rows import CONDITIONS, Row, Transcript
 from evals.stats import Estimate
 
@@ -41,7 +41,7 @@ def print_summary(rows: Sequence[Row], transcripts: Sequence[Transcript], prices
         console.print(_table(task, of_task, found))
         for name, label in (_SHARES | _COUNTS).items():
             if name in found:
-                console.print(f"  {label:<38} {_text(found[name], percent=name in _SHARES)}", highlight=False)
+                console.print(f"  {label:<38} {shown(name, found[name])}", highlight=False, markup=False)
     faults = Counter(f"{t.culprit}: {t.error}" for t in transcripts if t.stop == "error")
     faults += Counter(f"format: {kind}" for t in transcripts for kind in t.format_errors)
     for fault, count in faults.most_common(10):
@@ -66,17 +66,9 @@ def _table(task: str, of_task: Sequence[Scored], found: Mapping[str, Estimate]) 
                 continue
             errors, cut = (sum(t.stop == stop for t in of_kind) for stop in ("error", "length"))
             tokens = sum(t.model_tokens for t in of_kind) / len(of_kind)
-            shown = _text(accuracy, percent=True) if accuracy else "unjudged"
-            table.add_row(kind, condition, str(len(of_kind)), shown, str(errors), str(cut), f"{tokens:.0f}")
+            cell = shown("accuracy", accuracy) if accuracy else "unjudged"
+            table.add_row(kind, condition, str(len(of_kind)), cell, str(errors), str(cut), f"{tokens:.0f}")
     return table
-
-
-def _text(estimate: Estimate, *, percent: bool) -> str:
-    scale, unit, digits = (100, " %", 1) if percent else (1, "", 2)
-    value = f"{scale * estimate.value:.{digits}f}{unit}"
-    if not (math.isfinite(estimate.low) and math.isfinite(estimate.high)):
-        return f"{value} [these rows set no bounds]"
-    return f"{value} [{scale * estimate.low:.{digits}f}, {scale * estimate.high:.{digits}f}]"
 
 
 def results_json(
