@@ -59,7 +59,12 @@ class RolloutArguments:
     )
     eval_problems: int = field(default=0, metadata={"help": "Validation problems, half of them complete."})
     personas: str = field(
-        default="clean", metadata={"help": "User personas and weights, e.g. clean=4,typos=1,off_topic=2; one a group."}
+        default="",
+        metadata={"help": "Personas and weights, e.g. clean*4; off_topic*2; terse=2,typos=1; one a group."},
+    )
+    simulator: str = field(default="rule", metadata={"help": "User simulator: rule, llm or replay."})
+    simulator_kwargs: dict[str, Any] | str | None = field(
+        default=None, metadata={"help": "Its options as JSON, e.g. model and base_url of an LLM user."}
     )
     components: str = field(default="full", metadata={"help": "Reward: none, helpfulness, efficiency, full or ours."})
     base_reward: float = field(default=0.5, metadata={"help": "S: what a right answer earns."})
@@ -134,6 +139,17 @@ def make_judge(arguments: RolloutArguments) -> Judge:
     return LlmJudge(client, arguments.judge_model, Path("out/judge.db"))
 
 
+def _mapping(value: dict[str, Any] | str | None, name: str) -> dict[str, Any]:
+    """A nested option, which a file gives as a mapping and the command line as JSON. Raises: ValueError."""
+    try:
+        read = json.loads(value) if isinstance(value, str) else value or {}
+    except ValueError as error:
+        raise ValueError(f"{name}: {value!r} is no JSON: {error}") from error
+    if not isinstance(read, dict):
+        raise ValueError(f"{name} must be a JSON object, not {value!r}")
+    return read
+
+
 def check(arguments: RolloutArguments, config: GRPOConfig) -> None:
     """Raises: ConfigError, saying what to change."""
     if not (Path(arguments.model) / "config.json").is_file():
@@ -177,9 +193,16 @@ def grpo(arguments: RolloutArguments, config: GRPOConfig) -> None:
             ),
             make_judge(arguments),
         )
-        users = Users.parse(arguments.personas, seed=config.seed)
+        users = Users.parse(
+            arguments.personas,
+            name=arguments.simulator,
+            seed=config.seed,
+            options=_mapping(arguments.simulator_kwargs, "simulator_kwargs"),
+        )
     except ValueError as error:
         raise ConfigError(str(error)) from error
+    train_rows = Dataset.from_list([row_columns(row) for row in training_rows(arguments)])
+    eval_rows = [row_columns(row) for row in validation_rows(arguments.eval_problems)]
     rollouts = Rollouts(
         make_engine(arguments, config),
         codec_of(Path(arguments.model)),
@@ -187,35 +210,38 @@ def grpo(arguments: RolloutArguments, config: GRPOConfig) -> None:
         max_asks=arguments.max_asks,
         simulator_timeout_s=arguments.simulator_timeout_s,
     )
-    rollouts.start()
-    trainer = USGRPOTrainer(
-        rollouts=rollouts,
-        scorer=scorer,
-        users=users,
-        resample_rounds=arguments.resample_rounds,
-        importance_cap=arguments.importance_cap,
-        overlong_cache=arguments.overlong_cache,
-        model=arguments.model,
-        args=config,
-        train_dataset=Dataset.from_list([row_columns(row) for row in training_rows(arguments)]),
-        eval_dataset=Dataset.from_list([row_columns(row) for row in validation_rows(arguments.eval_problems)])
-        if arguments.eval_problems
-        else None,
-        processing_class=AutoTokenizer.from_pretrained(arguments.model),
-    )
-    trainer.remove_callback(PrinterCallback)
-    if trainer.pop_callback(ProgressCallback) is not None:
-        trainer.add_callback(Brief)
-    resumable = any(Path(config.output_dir).glob("checkpoint-*"))
     try:
-        trainer.train(resume_from_checkpoint=resumable or None)
+        rollouts.start()
+        trainer = USGRPOTrainer(
+            rollouts=rollouts,
+            scorer=scorer,
+            users=users,
+            resample_rounds=arguments.resample_rounds,
+            importance_cap=arguments.importance_cap,
+            overlong_cache=arguments.overlong_cache,
+            model=arguments.model,
+            args=config,
+            train_dataset=train_rows,
+            eval_dataset=Dataset.from_list(eval_rows) if eval_rows else None,
+            processing_class=AutoTokenizer.from_pretrained(arguments.model),
+        )
+        run(trainer, config)
     finally:
         rollouts.close()
-    trainer.save_model(config.output_dir)
     if trainer.accelerator.is_main_process:
         for name in TOKENIZER_FILES:  # as they were: the trainer's own copies differ in details
             if (source := Path(arguments.model) / name).exists():
                 shutil.copy(source, Path(config.output_dir) / name)
+
+
+def run(trainer: USGRPOTrainer, config: GRPOConfig) -> None:
+    """Train from the newest checkpoint, if there is one, and save the model."""
+    trainer.remove_callback(PrinterCallback)
+    if trainer.pop_callback(ProgressCallback) is not None:
+        trainer.add_callback(Brief)
+    resumable = any(Path(config.output_dir).glob("checkpoint-*"))
+    trainer.train(resume_from_checkpoint=resumable or None)
+    trainer.save_model(config.output_dir)
 
 
 def parse(args: list[str] | None = None) -> tuple[RolloutArguments, GRPOConfig]:
