@@ -20,6 +20,7 @@ from tests.serve.thinking_server import ThinkingServer, thinking
 ASKED = [{"role": "user", "content": PROBLEM}, {"role": "assistant", "content": QUESTION}]
 ANSWERED = [*ASKED, {"role": "user", "content": "4 dollars"}]
 ANSWER = "Six pens at 4 dollars each."
+THOUGHT = "The number of pens is 6.\nI need the price.\n"
 
 
 @pytest.fixture(params=["vllm", "sglang"])
@@ -44,7 +45,9 @@ def said(text: str) -> str:
     assert events.pop() == "[DONE]"
     chunks = [json.loads(event) for event in events]
     assert not any("error" in chunk for chunk in chunks)
-    return "".join(choice["delta"].get("content") or "" for chunk in chunks for choice in chunk["choices"])
+    deltas = [choice["delta"] for chunk in chunks for choice in chunk["choices"]]
+    assert "".join(delta.get("reasoning_content", "") for delta in deltas) == THOUGHT, "nothing is lost or said twice"
+    return "".join(delta.get("content") or "" for delta in deltas)
 
 
 async def question_of(gateway: Served, stream: bool) -> str:
@@ -52,8 +55,9 @@ async def question_of(gateway: Served, stream: bool) -> str:
     assert reply.status_code == 200, reply.text
     if stream:
         return said(reply.text)
-    content: str = reply.json()["choices"][0]["message"]["content"]
-    return content
+    message = reply.json()["choices"][0]["message"]
+    assert message["reasoning_content"] == THOUGHT
+    return str(message["content"])
 
 
 PHASES: dict[str, list[Script]] = {
