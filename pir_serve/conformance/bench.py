@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pir_serve.conformance.surface import Call, Carrier, Reply, Surface, Turn
-from pir_serve.conformance.wire import Http, Raw, lower_headers
+from pir_serve.conformance.wire import Http, Raw
 
 _ID_SLACK = 8
 """Tokens by which a resumed prompt may be shorter than what was read and written before: an engine may have sampled a
@@ -94,26 +94,26 @@ class Bench:
 
     async def send(self, turns: Sequence[Turn], *, http: Http | None = None, **options: Any) -> Reply:
         """A reply, whatever its status; 5xx is a violation wherever it comes from."""
-        call = self.call(turns, **options)
         self.requests += 1
-        headers = self.surface.headers(call)
-        raw = await (http or self.http).post(self.surface.path, self.surface.body(call), headers)
-        require(raw.status < 500, f"HTTP {raw.status}: {raw.text[:200]}")
+        raw = Raw(0, {}, "")
+        async with aclosing(self.surface.play(http or self.http, self.call(turns, **options))) as pieces:
+            async for raw in pieces:
+                require(raw.status < 500, f"HTTP {raw.status}: {raw.text[:200]}")
         return self.surface.read(raw)
 
     async def send_raw(self, body: Any) -> Raw:
+        """Over HTTP, whatever the surface."""
         self.requests += 1
         return await self.http.post(self.surface.path, body)
 
     async def send_and_leave(self, turns: Sequence[Turn], **options: Any) -> None:
         """Send, and close the connection: streamed after the first bytes, else after a moment of waiting."""
-        call = self.call(turns, **options)
         self.requests += 1
-        headers = self.surface.headers(call)
+        pieces = self.surface.play(self.http, self.call(turns, **options))
 
         async def begin() -> None:
-            async with self.http.open(self.surface.path, self.surface.body(call), headers) as reply:
-                await reply.content.readany()
+            async with aclosing(pieces):
+                await anext(pieces)
 
         try:
             await asyncio.wait_for(begin(), None if self.stream else 0.03)
@@ -123,19 +123,20 @@ class Bench:
     @asynccontextmanager
     async def still_streaming(self, turns: Sequence[Turn]) -> AsyncGenerator[Reply, None]:
         """What is known of a streamed reply as soon as it says that it asks (else at its end), its connection open."""
-        call = self.call(turns)
         self.requests += 1
-        async with self.http.open(self.surface.path, self.surface.body(call)) as response:
-            text, reply = b"", Reply(Raw(response.status, lower_headers(response), ""))
-            async for piece in response.content.iter_any():
-                text += piece
-                raw = Raw(response.status, lower_headers(response), text.decode("utf-8", "replace"))
+        reply = Reply(Raw(0, {}, ""))
+        async with aclosing(self.surface.play(self.http, self.call(turns))) as pieces:
+            async for raw in pieces:
                 reply = self.surface.read(raw)
                 if reply.asks:
                     break
             yield reply
 
     # -- conversations
+
+    def problem(self, *, own: bool = False) -> tuple[Turn, ...]:
+        """The first of them, as a conversation; `own`: that no other has."""
+        return (*(own_words() if own else ()), Turn("user", self.setup.problems[0].text))
 
     async def ask(self, *, opening: Sequence[Turn] = (), wrap: str = "{}", **options: Any) -> Asked:
         """Problems, until the model asks about one. `opening` comes before it; `wrap` is put around its text.
@@ -171,11 +172,15 @@ class Bench:
             reply.resume == rung,
             f"X-PIR-Resume is {reply.resume or 'missing'}; it must be {rung}: the reasoning was not resumed",
         )
-        before, now = asked.reply.pir.get("num_asks"), reply.pir.get("num_asks")
+        self.require_continues(asked.reply, reply)
+
+    def require_continues(self, asked: Reply, reply: Reply) -> None:
+        """The signs of it that are no claim of the gateway's."""
+        before, now = asked.pir.get("num_asks"), reply.pir.get("num_asks")
         if isinstance(before, int) and isinstance(now, int):
             least = before + reply.asks
             require(now >= least, f"num_asks is {now} after {before}: this is not the reasoning that asked")
-        had, has = asked.reply.usage, reply.usage
+        had, has = asked.usage, reply.usage
         if had and has:
             known = int(had["prompt_tokens"]) + int(had["completion_tokens"])
             require(

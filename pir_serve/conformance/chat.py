@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 
 from pir_serve.conformance import chat_stream
@@ -24,7 +24,7 @@ from pir_serve.conformance.surface import (
     session_headers,
     text,
 )
-from pir_serve.conformance.wire import Raw
+from pir_serve.conformance.wire import Http, Raw
 
 
 class Chat:
@@ -32,7 +32,8 @@ class Chat:
 
     name = "chat"
     path = "/v1/chat/completions"
-    traits: frozenset[Trait] = frozenset({"chat"})
+    traits: frozenset[Trait] = frozenset({"chat", "http"})
+    streams: tuple[bool, ...] = (False, True)
     usual: Carrier = "text"
     carriers: Mapping[Carrier, str] = {"text": "hash", "state": "sealed", "session": "exact", "header": "exact"}
     finish = "stop"
@@ -49,6 +50,9 @@ class Chat:
 
     def headers(self, call: Call) -> dict[str, str]:
         return session_headers(call)
+
+    def play(self, http: Http, call: Call) -> AsyncGenerator[Raw, None]:
+        return http.follow(self.path, self.body(call), self.headers(call))
 
     def read(self, raw: Raw) -> Reply:
         body = _assembled(raw) if raw.is_stream else mapping(raw.json)
@@ -86,7 +90,7 @@ class ChatTool(Chat):
     """The same from a client that offers a question tool: questions come as its call, answers go as its result."""
 
     name = "chat-tool"
-    traits: frozenset[Trait] = frozenset({"chat", "tool"})
+    traits: frozenset[Trait] = frozenset({"chat", "http", "tool"})
     usual: Carrier = "call"
     carriers: Mapping[Carrier, str] = {**Chat.carriers, "call": "exact", "plain": "exact"}
     finish = "tool_calls"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 from pir_serve.conformance import responses_stream
@@ -25,7 +25,7 @@ from pir_serve.conformance.surface import (
     session_headers,
     text,
 )
-from pir_serve.conformance.wire import Raw
+from pir_serve.conformance.wire import Http, Raw
 
 
 class Responses:
@@ -33,7 +33,8 @@ class Responses:
 
     name = "responses"
     path = "/v1/responses"
-    traits: frozenset[Trait] = frozenset({"responses"})
+    traits: frozenset[Trait] = frozenset({"responses", "http"})
+    streams: tuple[bool, ...] = (False, True)
     usual: Carrier = "previous"
     carriers: Mapping[Carrier, str] = {
         "text": "hash", "state": "sealed", "session": "exact", "header": "exact", "previous": "exact",
@@ -53,6 +54,9 @@ class Responses:
 
     def headers(self, call: Call) -> dict[str, str]:
         return session_headers(call)
+
+    def play(self, http: Http, call: Call) -> AsyncGenerator[Raw, None]:
+        return http.follow(self.path, self.body(call), self.headers(call))
 
     def read(self, raw: Raw) -> Reply:
         body = responses_stream.assembled(raw) if raw.is_stream else mapping(raw.json)
@@ -88,7 +92,7 @@ class ResponsesTool(Responses):
     """The same from a client that offers a question tool: questions come as its call, answers go as its output."""
 
     name = "responses-tool"
-    traits: frozenset[Trait] = frozenset({"responses", "tool"})
+    traits: frozenset[Trait] = frozenset({"responses", "http", "tool"})
     carriers: Mapping[Carrier, str] = {**Responses.carriers, "call": "exact", "plain": "exact"}
 
     def body(self, call: Call) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 from pir_serve.conformance.surface import mapping, mappings, text
 from pir_serve.conformance.wire import Raw
 
-_ENDS = ("response.completed", "response.incomplete", "response.failed")
+ENDS = ("response.completed", "response.incomplete", "response.failed")
 _DELTAS = {
     "response.output_text.delta": ("response.output_text.done", "text"),
     "response.reasoning_text.delta": ("response.reasoning_text.done", "text"),
@@ -20,7 +20,7 @@ _DELTAS = {
 def assembled(raw: Raw) -> Mapping[str, Any]:
     """The response that a stream ends with, or its error; nothing while it runs."""
     for event in reversed(_events(raw)):
-        if event.get("type") in _ENDS:
+        if event.get("type") in ENDS:
             return mapping(event.get("response"))
         if event.get("type") == "error":
             return {"error": event.get("error") or event}
@@ -59,10 +59,11 @@ def _framing(raw: Raw) -> Iterator[str]:
 def _order(raw: Raw) -> Iterator[str]:
     """Created, in progress, each item opened, filled and done before the next, and the end, once."""
     events = _events(raw)
+    events = [event for event in events if event.get("type") != "response.queued"]  # of those in the background
     kinds = [text(event.get("type")) for event in events]
     if kinds[:2] != ["response.created", "response.in_progress"]:
         yield f"the stream begins with {', '.join(kinds[:2]) or 'nothing'}"
-    if [kind for kind in kinds if kind in _ENDS] != kinds[-1:]:
+    if [kind for kind in kinds if kind in ENDS] != kinds[-1:]:
         yield "a stream ends with one of response.completed, response.incomplete and response.failed, once"
     ids = {text(mapping(e.get("response")).get("id")) for e in events if "response" in e}
     if len(ids) != 1:

@@ -63,7 +63,7 @@ async def run_suite(
         if only is not None and check.number not in only:
             continue
         for surface in filter(check.applies, surfaces):
-            for stream in streams:
+            for stream in (one for one in streams if one in surface.streams):
                 if check.mode == "both" or (check.mode == "stream") == stream:
                     yield await _run(check, Bench(http, surface, stream, setup, other_http))
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from pir_serve.conformance.wire import Raw
+from pir_serve.conformance.wire import Http, Raw
 
 Carrier = Literal["text", "state", "session", "header", "call", "plain", "previous"]
 """What leads an answer back to its question: the visible conversation, opaque state echoed, an id in the body, an id
 in a header, the id of a tool call with the call's result, the same with a plain message behind it, the id of the reply
 that asked."""
 Rule = Literal["framing", "order", "extension", "usage", "content"]
-Trait = Literal["chat", "responses", "tool"]
-"""What rules may depend on: the API, and whether the client offers a question tool."""
+Trait = Literal["chat", "responses", "tool", "http", "socket", "background"]
+"""What rules may depend on: the API, whether the client offers a question tool, and how requests travel. `http`: each
+is answered by its own reply, whose headers tell of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,8 @@ class Surface(Protocol):
     name: str
     path: str
     traits: frozenset[Trait]
+    streams: tuple[bool, ...]
+    """Whether replies come whole, streamed, or either."""
     usual: Carrier
     """How its clients answer, as a rule."""
     carriers: Mapping[Carrier, str]
@@ -108,6 +111,10 @@ class Surface(Protocol):
         """The JSON of a request."""
 
     def headers(self, call: Call) -> dict[str, str]: ...
+
+    def play(self, http: Http, call: Call) -> AsyncGenerator[Raw, None]:
+        """Send it: the reply as far as it has come, again and again, the last time whole. Leaving early is a client
+        that goes away."""
 
     def read(self, raw: Raw) -> Reply:
         """Lenient: what cannot be found is left at its default, for a check to miss."""

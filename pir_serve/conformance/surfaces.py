@@ -6,7 +6,11 @@ from collections.abc import Mapping
 
 from pir_serve.conformance.chat import Chat, ChatTool
 from pir_serve.conformance.responses import Responses, ResponsesTool
+from pir_serve.conformance.responses_background import ResponsesBackground
+from pir_serve.conformance.responses_socket import ResponsesSocket
 from pir_serve.conformance.surface import Surface
 
-_ALL: tuple[Surface, ...] = (Chat(), ChatTool(), Responses(), ResponsesTool())
+_ALL: tuple[Surface, ...] = (
+    Chat(), ChatTool(), Responses(), ResponsesTool(), ResponsesBackground(), ResponsesSocket(),
+)  # fmt: skip
 SURFACES: Mapping[str, Surface] = {surface.name: surface for surface in _ALL}

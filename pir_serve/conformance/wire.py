@@ -80,17 +80,39 @@ class Http:
 
     async def post(self, path: str, body: Any, headers: Mapping[str, str] | None = None) -> Raw:
         """`body` as JSON, or bytes as they are."""
-        async with self.open(path, body, headers) as reply:
+        async with self._open(path, body, headers) as reply:
             return await _read(reply)
 
+    async def follow(
+        self, path: str, body: Any = None, headers: Mapping[str, str] | None = None
+    ) -> AsyncGenerator[Raw, None]:
+        """The reply as far as it has come, after each piece, the last time whole; GET where there is no body. Leaving
+        early closes the connection, as a client does that goes away."""
+        async with self._open(path, body, headers) as reply:
+            told, text = lower_headers(reply), b""
+            async for piece in reply.content.iter_any():
+                text += piece
+                yield Raw(reply.status, told, text.decode("utf-8", "replace"))
+            if not text:
+                yield Raw(reply.status, told, "")
+
     @asynccontextmanager
-    async def open(
-        self, path: str, body: Any, headers: Mapping[str, str] | None = None
+    async def socket(
+        self, path: str, headers: Mapping[str, str] | None = None
+    ) -> AsyncGenerator[aiohttp.ClientWebSocketResponse, None]:
+        """Raises: aiohttp.WSServerHandshakeError where it is refused."""
+        url = self._root.replace("http", "ws", 1) + path
+        async with self._session.ws_connect(url, headers=self._headers() | dict(headers or {}), max_msg_size=0) as one:
+            yield one
+
+    @asynccontextmanager
+    async def _open(
+        self, path: str, body: Any, headers: Mapping[str, str] | None
     ) -> AsyncGenerator[aiohttp.ClientResponse, None]:
-        """The reply while it comes; leaving early closes the connection, as a client does that goes away."""
-        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
         sent = self._headers() | {"Content-Type": "application/json"} | dict(headers or {})
-        async with self._session.post(self._root + path, data=data, headers=sent) as reply:
+        method = "GET" if body is None else "POST"
+        async with self._session.request(method, self._root + path, data=data, headers=sent) as reply:
             yield reply
 
     def _headers(self) -> dict[str, str]:

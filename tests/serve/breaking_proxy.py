@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import re
@@ -31,6 +32,12 @@ class Fault:
     """Changes a whole reply, an error included."""
     refuse: Callable[[Json], tuple[int, Json] | None] = lambda body: None
     """A reply of the proxy's own, and the gateway is not asked."""
+    query: Callable[[str], str] = lambda query: query
+    """Changes what stands behind the path."""
+    event: Callable[[Json], Json | None] = lambda event: event
+    """Changes an event of a WebSocket, after `message` has; None drops it."""
+    closes: bool = False
+    """A WebSocket is closed after its first `error`."""
 
 
 class BreakingProxy:
@@ -42,8 +49,10 @@ class BreakingProxy:
         self.url = ""
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        raw = await request.read()
         headers = {n: v for n, v in request.headers.items() if n.lower() not in ("host", "content-length")}
+        if request.headers.get("upgrade", "").lower() == "websocket":
+            return await self._connected(request, headers)
+        raw = await request.read()
         with contextlib.suppress(ValueError):
             body = json.loads(raw)
             if isinstance(body, dict):
@@ -53,7 +62,7 @@ class BreakingProxy:
                 raw = json.dumps(body).encode()
         async with (
             aiohttp.ClientSession() as session,
-            session.request(request.method, self._gateway + request.path_qs, data=raw, headers=headers) as reply,
+            session.request(request.method, self._where(request), data=raw, headers=headers) as reply,
         ):
             text = await reply.text()
             kept = {n.lower(): v for n, v in reply.headers.items() if n.lower().startswith("x-")}
@@ -63,6 +72,44 @@ class BreakingProxy:
             out = web.Response(body=text.encode(), status=reply.status, headers=kept)
             out.headers["content-type"] = content_type
             return out
+
+    def _where(self, request: web.Request) -> str:
+        return f"{self._gateway}{request.path}?{self.fault.query(request.query_string)}".rstrip("?")
+
+    async def _connected(self, request: web.Request, headers: dict[str, str]) -> web.WebSocketResponse:
+        handshake = {
+            n: v for n, v in headers.items() if n.lower() in ("authorization", "x-pir-ask", "x-pir-conversation")
+        }
+        client = web.WebSocketResponse()
+        async with (
+            aiohttp.ClientSession() as session,
+            session.ws_connect(self._where(request), headers=handshake) as one,
+        ):
+            await client.prepare(request)
+            heard = asyncio.create_task(self._forward(client, one))
+            async for message in client:
+                data = message.data
+                with contextlib.suppress(ValueError):
+                    body = json.loads(data)
+                    if isinstance(body, dict):
+                        if (own := self.fault.refuse(body)) is not None:
+                            await client.send_str(json.dumps({"type": "error", "status": own[0], **own[1]}))
+                            continue
+                        self.fault.request(body, {})
+                        data = json.dumps(body)
+                await one.send_str(data)
+            heard.cancel()
+        return client
+
+    async def _forward(self, client: web.WebSocketResponse, gateway: aiohttp.ClientWebSocketResponse) -> None:
+        async for message in gateway:
+            event = json.loads(message.data)
+            if "response" in event:
+                self.fault.message(event["response"])
+            if (changed := self.fault.event(event)) is not None:
+                await client.send_str(json.dumps(changed))
+            if self.fault.closes and event["type"] == "error":
+                await client.close()
 
     def _whole(self, text: str) -> str:
         body = json.loads(text)

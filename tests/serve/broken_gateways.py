@@ -10,6 +10,7 @@ from typing import Any
 from tests.serve.breaking_proxy import Fault, Json
 from tests.serve.broken_replies import (
     bare_errors,
+    conflict,
     end_with,
     expires_early,
     in_pir,
@@ -19,6 +20,7 @@ from tests.serve.broken_replies import (
     pir_first,
     pir_in_pieces,
     polite,
+    refused,
     tags_shown,
     unknown_finish,
     wrong_sum,
@@ -83,14 +85,6 @@ def by_question_only() -> Fault:
             body["pir"] = {"session": sessions[said[-1]]}
 
     return Fault(message=learn, request=request)
-
-
-def conflict() -> tuple[int, Json]:
-    return 409, {"error": {"message": "busy", "type": "conflict", "param": None, "code": None}}
-
-
-def refused() -> tuple[int, Json]:
-    return 400, {"error": {"message": "no", "type": "invalid_request_error", "param": None, "code": None}}
 
 
 def used_up(*, whole_conversation: bool = False) -> Fault:

@@ -91,3 +91,11 @@ def expires_early() -> Fault:
 
 def end_with(text: str, *lines: str) -> str:
     return text.replace("data: [DONE]", "\n".join(lines) + "\n\ndata: [DONE]")
+
+
+def conflict() -> tuple[int, Json]:
+    return 409, {"error": {"message": "busy", "type": "conflict", "param": None, "code": None}}
+
+
+def refused() -> tuple[int, Json]:
+    return 400, {"error": {"message": "no", "type": "invalid_request_error", "param": None, "code": None}}

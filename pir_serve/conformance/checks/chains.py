@@ -1,10 +1,10 @@
-"""Rules of the Responses API alone: its events, its metadata, its chains, and what it keeps."""
+"""Rules of the Responses API alone: its metadata, its chains, and what it keeps."""
 
 from __future__ import annotations
 
 from pir_serve.conformance.bench import Bench, own_words, require
 from pir_serve.conformance.checks.check import check
-from pir_serve.conformance.surface import Rule, Turn
+from pir_serve.conformance.surface import Turn
 from pir_serve.conformance.wire import Raw
 
 
@@ -26,54 +26,11 @@ async def metadata(bench: Bench) -> None:
         require("pir_session" not in reply.metadata, "the metadata of an answer names a question that waits")
 
 
-async def _both_replies(bench: Bench, rule: Rule) -> None:
-    asked = await bench.ask()
-    for what, reply in (("question", asked.reply), ("reply to an answer", await bench.answer(asked))):
-        require(reply.raw.is_stream, f"the {what} is no text/event-stream")
-        faults = bench.surface.faults(rule, reply.raw, wants_usage=True)
-        require(not faults, f"{what}: {'; '.join(faults[:3])}")
-
-
-@check(
-    207,
-    "framing of events",
-    "An `event:` line that is the event's type, `data:` and comments, no `id:` line; `sequence_number` counts from 0 without "
-    "gaps; `[DONE]` ends the stream.",
-    mode="stream",
-    on="responses",
-)
-async def framing(bench: Bench) -> None:
-    await _both_replies(bench, "framing")
-
-
-@check(
-    208,
-    "order of events",
-    "Created, in progress, then each output item added, filled and done before the next one, then the end, once.",
-    mode="stream",
-    on="responses",
-)
-async def order(bench: Bench) -> None:
-    await _both_replies(bench, "order")
-
-
-@check(
-    209,
-    "the events tell the response",
-    "Fragments make the whole text, items that were done are the output, and `pir` is in the last event only, whose status "
-    "is final.",
-    mode="stream",
-    on="responses",
-)
-async def content(bench: Bench) -> None:
-    await _both_replies(bench, "content")
-
-
 @check(
     313,
     "nothing is stored",
     "With `store: false` the reasoning is in the client's hands alone: its echoed items resume, and the id leads nowhere.",
-    on="responses",
+    on=("responses", "http"),
 )
 async def not_stored(bench: Bench) -> None:
     asked = await bench.ask(opening=own_words(), fields={"store": False})
@@ -81,7 +38,7 @@ async def not_stored(bench: Bench) -> None:
     reply = await bench.answer(asked, carry="state", fields={"store": False})
     bench.require_resumed(asked, reply, "state")
     gone = await bench.send(asked.and_then(asked.problem.answer), carry="previous")
-    _is_not_found(gone.raw, "previous_response_not_found", 400)
+    is_not_found(gone.raw, "previous_response_not_found", 400)
 
 
 @check(314, "by previous_response_id", "The id of the response that asked, and the answer alone.", on="previous")
@@ -107,9 +64,9 @@ async def read_and_delete(bench: Bench) -> None:
         require(sent == kept, f"{name} was {sent!r:.200} when it was sent, and is {kept!r:.200} now")
     deleted = await bench.http.delete(where)
     require(deleted.status == 200, f"DELETE {where}: HTTP {deleted.status}")
-    _is_not_found(await bench.http.get(where), "response_not_found", 404)
+    is_not_found(await bench.http.get(where), "response_not_found", 404)
     answer = await bench.send(asked.and_then(asked.problem.answer), carry="previous")
-    _is_not_found(answer.raw, "previous_response_not_found", 400)
+    is_not_found(answer.raw, "previous_response_not_found", 400)
 
 
 @check(
@@ -133,7 +90,8 @@ async def chains_on(bench: Bench) -> None:
     require(reply.resume == "new", f"X-PIR-Resume is {reply.resume or 'missing'}, not new")
 
 
-def _is_not_found(raw: Raw, code: str, status: int) -> None:
+def is_not_found(raw: Raw, code: str, status: int) -> None:
+    """That a reply says so, in this code."""
     require(raw.status == status, f"HTTP {raw.status}, not {status}: {raw.text[:200]}")
     error = raw.json.get("error") if isinstance(raw.json, dict) else None
     found = error.get("code") if isinstance(error, dict) else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,15 +25,18 @@ class Check:
     """In which replies the rule can be seen."""
     run: Run
     """Raises: Violation, NotTestable."""
-    on: Trait | Carrier | None = None
-    """What a surface must have for the rule to make sense there; None: nothing."""
+    on: frozenset[Trait | Carrier] = frozenset()
+    """What a surface must have for the rule to make sense there."""
 
     def applies(self, surface: Surface) -> bool:
-        return self.on is None or self.on in surface.traits or self.on in surface.carriers
+        """Whether any of its replies can be looked at for it."""
+        seen = self.mode == "both" or (self.mode == "stream") in surface.streams
+        return seen and self.on <= surface.traits | set(surface.carriers)
 
 
 def check(
-    number: int, title: str, rule: str, *, mode: Mode = "both", on: Trait | Carrier | None = None
+    number: int, title: str, rule: str, *, mode: Mode = "both", on: Trait | Carrier | Sequence[Trait | Carrier] = ()
 ) -> Callable[[Run], Check]:
     """Makes a check of the function that tries the rule."""
-    return lambda run: Check(number, title, rule, mode, run, on)
+    needed = frozenset([on] if isinstance(on, str) else on)
+    return lambda run: Check(number, title, rule, mode, run, needed)

@@ -65,6 +65,7 @@ async def says_new(bench: Bench) -> None:
     "`X-PIR-Status: awaiting_user` and `X-PIR-Session` with a question, `X-PIR-Status: final` with an answer: for clients "
     "that drop fields they do not know.",
     mode="whole",
+    on="http",
 )
 async def status_headers(bench: Bench) -> None:
     asked = await bench.ask()

@@ -7,7 +7,8 @@ from pir_serve.conformance.checks.check import check
 from pir_serve.conformance.surface import Rule
 
 
-async def _both_replies(bench: Bench, rule: Rule) -> None:
+async def both_replies(bench: Bench, rule: Rule) -> None:
+    """That the streams of a question and of the reply to its answer break nothing of a rule."""
     asked = await bench.ask()
     for what, reply in (("question", asked.reply), ("reply to an answer", await bench.answer(asked))):
         require(reply.raw.is_stream, f"the {what} is no text/event-stream")
@@ -24,7 +25,7 @@ async def _both_replies(bench: Bench, rule: Rule) -> None:
     on="chat",
 )
 async def framing(bench: Bench) -> None:
-    await _both_replies(bench, "framing")
+    await both_replies(bench, "framing")
 
 
 @check(
@@ -35,7 +36,7 @@ async def framing(bench: Bench) -> None:
     on="chat",
 )
 async def order(bench: Bench) -> None:
-    await _both_replies(bench, "order")
+    await both_replies(bench, "order")
 
 
 @check(
@@ -47,7 +48,7 @@ async def order(bench: Bench) -> None:
     on="chat",
 )
 async def extension(bench: Bench) -> None:
-    await _both_replies(bench, "extension")
+    await both_replies(bench, "extension")
 
 
 @check(
@@ -58,7 +59,7 @@ async def extension(bench: Bench) -> None:
     on="chat",
 )
 async def usage(bench: Bench) -> None:
-    await _both_replies(bench, "usage")
+    await both_replies(bench, "usage")
     plain = (await bench.ask(wants_usage=False)).reply
     faults = bench.surface.faults("usage", plain.raw, wants_usage=False)
     require(not faults, "; ".join(faults))
@@ -96,3 +97,38 @@ async def at_once(bench: Bench) -> None:
         require(fresh.resume == "exact", f"X-PIR-Resume is {fresh.resume or 'missing'}, not exact")
         return
     raise NotTestable("the model asked once and then no more")
+
+
+@check(
+    207,
+    "framing of events",
+    "An `event:` line that is the event's type, `data:` and comments, no `id:` line; `sequence_number` counts from 0 without "
+    "gaps; `[DONE]` ends the stream. Over a WebSocket: one event a message, numbered so.",
+    mode="stream",
+    on="responses",
+)
+async def event_framing(bench: Bench) -> None:
+    await both_replies(bench, "framing")
+
+
+@check(
+    208,
+    "order of events",
+    "Created, in progress, then each output item added, filled and done before the next one, then the end, once.",
+    mode="stream",
+    on="responses",
+)
+async def event_order(bench: Bench) -> None:
+    await both_replies(bench, "order")
+
+
+@check(
+    209,
+    "the events tell the response",
+    "Fragments make the whole text, items that were done are the output, and `pir` is in the last event only, whose status "
+    "is final.",
+    mode="stream",
+    on="responses",
+)
+async def event_content(bench: Bench) -> None:
+    await both_replies(bench, "content")
