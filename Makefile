@@ -39,10 +39,10 @@ setup: $(STAMPS)/local
 setup-train: $(STAMPS)/train ## Add what training needs to .venv
 setup-evals: $(STAMPS)/evals ## Add what evaluation needs to .venv
 setup-ui: $(STAMPS)/ui ## Add the web app to .venv
-setup-test: $(STAMPS)/local $(STAMPS)/train $(STAMPS)/evals $(STAMPS)/dev
+setup-test: $(STAMPS)/local $(STAMPS)/train $(STAMPS)/evals $(STAMPS)/ui $(STAMPS)/dev
 
-serve: setup ## Start the gateway with the built-in model on http://127.0.0.1:8000
-	@$(BIN)/pir serve --host $(HOST) --port $(PORT)
+serve: setup setup-ui ## Start the gateway with the built-in model on http://127.0.0.1:8000, and the web app
+	@$(BIN)/pir serve --ui --host $(HOST) --port $(PORT)
 
 demo: setup ## Play a scripted exchange with the OpenAI SDK against a fresh gateway
 	@$(BIN)/python -m pir_serve.demo

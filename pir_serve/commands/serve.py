@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from pir_serve.api.gateway import Gateway
 from pir_serve.api.reload import Reloader
 from pir_serve.api.server import run
 from pir_serve.api.workers import run_workers
+from pir_serve.commands.web_app import HOW, is_installed, web_app
 from pir_serve.config import load
-from pir_serve.settings import BUILTIN_MODEL
+from pir_serve.settings import BUILTIN_MODEL, Settings
 from pir_serve.telemetry.logs import set_up_logging
 
 PUBLISHED = "Proactive-Interactive-R1/Proactive-Interactive-R1-Math-7B"
@@ -52,7 +54,8 @@ PUBLISHED = "Proactive-Interactive-R1/Proactive-Interactive-R1-Math-7B"
 @click.option("--workers", type=int, help="Processes that serve the port. Default: 1.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="Default: info.")
 @click.option("--log-format", type=click.Choice(["text", "json"]), help="json: one object a line. Default: text.")
-def serve(**flags: Any) -> None:
+@click.option("--ui", "with_ui", is_flag=True, help="Start the web app too, on http://127.0.0.1:7860.")
+def serve(with_ui: bool, **flags: Any) -> None:
     """Start the gateway.
 
     Without options: the built-in model on http://127.0.0.1:8000, for this machine only. Every option is also a
@@ -71,12 +74,13 @@ def serve(**flags: Any) -> None:
     """
     config = load(os.environ, **flags)
     set_up_logging(config.settings.log_level, config.settings.log_format)
-    if config.settings.workers > 1:
-        run_workers(config, flags, announce)
-    else:
-        gateway = build_gateway(config.settings, config.models)
-        reloader = Reloader(gateway, config, lambda: load(os.environ, **flags))
-        run(gateway, lambda port: announce(gateway, port), reloader=reloader)
+    with web_app(address(config.settings)) if with_ui else nullcontext():
+        if config.settings.workers > 1:
+            run_workers(config, flags, announce)
+        else:
+            gateway = build_gateway(config.settings, config.models)
+            reloader = Reloader(gateway, config, lambda: load(os.environ, **flags))
+            run(gateway, lambda port: announce(gateway, port), reloader=reloader)
     click.echo("stopped")
 
 
@@ -84,13 +88,18 @@ def announce(gateway: Gateway, port: int) -> None:
     click.echo(welcome(gateway, port))
 
 
+def address(settings: Settings, port: int | None = None) -> str:
+    """Where this machine reaches the gateway; on the settings' port if none is given."""
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"http://{'127.0.0.1' if host in ('0.0.0.0', '[::]') else host}:{settings.port if port is None else port}"
+
+
 def welcome(gateway: Gateway, port: int) -> str:
     """What a newcomer needs to go on; all of it true of this very gateway."""
     settings = gateway.settings
     served = next(iter(gateway.models.values()))
     models = ", ".join(f"{model.name} ({model.engine.name})" for model in gateway.models.values())
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    url = f"http://{'127.0.0.1' if host in ('0.0.0.0', '[::]') else host}:{port}"
+    url = address(settings, port)
     who = "NO API KEY: open to anybody on this machine only" if gateway.auth.is_open_now else "API keys"
     lines = [
         f"PIR gateway: {url}/v1   model {models}   {who}",
@@ -114,6 +123,7 @@ def welcome(gateway: Gateway, port: int) -> str:
         ]
     else:
         lines.append(f"  try it: pir chat --base-url {url}")
+    lines.append(f"  in a browser: pir ui --base-url {url}" + ("" if is_installed() else f"   (first: {HOW})"))
     return "\n".join([*lines, "  Ctrl-C stops."])
 
 
