@@ -87,18 +87,21 @@ class BreakingProxy:
         ):
             await client.prepare(request)
             heard = asyncio.create_task(self._forward(client, one))
-            async for message in client:
-                data = message.data
-                with contextlib.suppress(ValueError):
-                    body = json.loads(data)
-                    if isinstance(body, dict):
-                        if (own := self.fault.refuse(body)) is not None:
-                            await client.send_str(json.dumps({"type": "error", "status": own[0], **own[1]}))
-                            continue
-                        self.fault.request(body, {})
-                        data = json.dumps(body)
-                await one.send_str(data)
-            heard.cancel()
+            try:
+                async for message in client:
+                    data = message.data
+                    with contextlib.suppress(ValueError):
+                        body = json.loads(data)
+                        if isinstance(body, dict):
+                            if (own := self.fault.refuse(body)) is not None:
+                                await client.send_str(json.dumps({"type": "error", "status": own[0], **own[1]}))
+                                continue
+                            self.fault.request(body, {})
+                            data = json.dumps(body)
+                    await one.send_str(data)
+            finally:
+                heard.cancel()
+                await asyncio.gather(heard, return_exceptions=True)
         return client
 
     async def _forward(self, client: web.WebSocketResponse, gateway: aiohttp.ClientWebSocketResponse) -> None:

@@ -29,7 +29,10 @@ async def edit_answer(bench: Bench) -> None:
 async def race(bench: Bench) -> None:
     asked = await bench.ask()
     texts = [f"{asked.problem.answer}{' Really.' * k}" for k in range(4)]
-    for reply in await asyncio.gather(*(bench.answer(asked, text) for text in texts)):
+    # All of them are waited for: one that is refused must not leave others behind.
+    for reply in await asyncio.gather(*(bench.answer(asked, text) for text in texts), return_exceptions=True):
+        if isinstance(reply, BaseException):
+            raise reply
         bench.require_resumed(asked, reply)
 
 
