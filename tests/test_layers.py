@@ -14,7 +14,7 @@ ALLOWED = {
     "evals": {"evals", "pir_serve"},
     "training": {"training", "evals", "pir_serve"},
     "ui": {"ui", "evals"},
-    "benchmarks": {"benchmarks", "evals", "pir_serve"},
+    "benchmarks": {"benchmarks", "training", "evals", "pir_serve"},
 }
 OURS = {"pir_serve", "evals", "training", "ui", "tests", "benchmarks"}
 PURE = ("pir_serve/markup.py", "pir_serve/trajectory.py", "pir_serve/uncertainty.py", "pir_serve/errors.py")
