@@ -104,8 +104,9 @@ class WorkerPool:
 
     def close(self) -> None:
         """Ends the idle workers."""
-        for _ in range(self._idle.qsize()):
-            if (worker := self._idle.get()) is not None:
+        idle = [self._idle.get() for _ in range(self._idle.qsize())]
+        for worker in idle:
+            if worker is not None:
                 worker.kill()
             self._idle.put(None)
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+import psutil
 import pytest
 
 from evals.grading import GradingOptions, grade, stated_answer
 from evals.grading.math import grade_math
+from evals.grading.pool import WorkerPool
 from tests.evals.hand_made import failed, played, row, turn
 
 
@@ -113,6 +116,21 @@ def test_threads_may_grade_at_once():
     for thread in threads:
         thread.join()
     assert found == {number: "wrong" if number % 2 else "correct" for number in range(8)}
+
+
+def test_a_closed_pool_leaves_no_process_and_starts_again():
+    before = {child.pid for child in psutil.Process().children()}
+    pool = WorkerPool(3)
+    question = {"by": "value", "gold": "1"}
+    with ThreadPoolExecutor(3) as threads:
+        asked = [threads.submit(pool.ask, question | {"answer": f"x + {number}"}, 30.0) for number in range(3)]
+        assert [future.result()["equal"] for future in asked] == [False] * 3
+    started = {child.pid for child in psutil.Process().children()} - before
+    assert len(started) >= 2
+    pool.close()
+    assert not started & {child.pid for child in psutil.Process().children()}
+    assert pool.ask(question | {"answer": "1"}, 30.0)["equal"]
+    pool.close()
 
 
 OFFICIAL = [

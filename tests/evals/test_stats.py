@@ -146,7 +146,7 @@ def test_mcnemar_is_the_exact_binomial_test():
     # Twice the tail of 10 or fewer of 40 fair coins.
     assert found.p == pytest.approx(2 * scipy.stats.binom.cdf(10, 40, 0.5))
     assert mcnemar([True, False], [True, False]).p == 1
-    with pytest.raises(ValueError, match="shorter|longer"):
+    with pytest.raises(ValueError, match=r"shorter|longer"):
         mcnemar([True], [])
 
 
