@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol
 
 import openai
@@ -54,6 +54,12 @@ class Endpoint:
     listed: Mapping[str, Any] = field(default_factory=dict)
     """How the server lists the model."""
 
+    @property
+    def revision(self) -> str | None:
+        """What changes with the model's weights, tokenizer and template; only our gateway tells."""
+        pir = self.listed.get("pir")
+        return pir.get("revision") if isinstance(pir, Mapping) else None
+
     def client(self) -> AsyncOpenAI:
         return AsyncOpenAI(
             base_url=self.base_url, api_key=self.api_key, timeout=self.timeout_s, max_retries=self.retries
@@ -69,10 +75,16 @@ class Sampling:
     max_tokens: int | None = None
     """Of one reply, reasoning included."""
     seed: int | None = None
+    gate: float | None = None
+    """Nats of a reasoning step above which our gateway makes the model ask, where it may."""
 
     def to_json(self) -> dict[str, Any]:
-        given = {"temperature": self.temperature, "top_p": self.top_p, "max_tokens": self.max_tokens, "seed": self.seed}
-        return {name: value for name, value in given.items() if value is not None}
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """What OpenAI's API has of it."""
+        return {name: value for name, value in self.to_json().items() if name != "gate"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +131,8 @@ class GatewayTalk:
     ) -> None:
         self._client, self._endpoint, self._sampling = client, endpoint, sampling
         self._pir: dict[str, Any] = {"ask": "auto" if may_ask else "never", "strict": True, "uncertainty": uncertainty}
+        if sampling.gate is not None:
+            self._pir["gate"] = sampling.gate
         self._messages: list[dict[str, Any]] = []
         self._session: str | None = None
 
@@ -250,7 +264,7 @@ async def _request(
     messages: Sequence[Mapping[str, Any]],
     extra: Mapping[str, Any],
 ) -> _Reply:
-    body: dict[str, Any] = {"model": endpoint.model, "messages": list(messages), **sampling.to_json()}
+    body: dict[str, Any] = {"model": endpoint.model, "messages": list(messages), **sampling.body}
     # The SDK's timeout is for silence; a server that dribbles on for ever is caught here.
     patience_s = (endpoint.retries + 1) * (endpoint.timeout_s + _BACKOFF_S)
     try:

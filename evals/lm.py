@@ -48,6 +48,7 @@ class PirLM(LM):
         top_p: float | None = None,
         max_tokens: int | None = None,
         seed: int = 1234,
+        gate: float | None = None,
         max_turns: int = 8,
         concurrency: int = 8,
         timeout_s: float = 300.0,
@@ -72,6 +73,7 @@ class PirLM(LM):
             api_key: OPENAI_API_KEY if not given.
             conditions: several joined by `+`.
             repeats: times each row is played under each condition, with seeds of their own.
+            gate: nats of a reasoning step above which our gateway makes the model ask.
             max_turns: asks that get a response.
             persona: levels of traits may be joined by `+`, as lm-eval splits its arguments at commas.
             user_options: of the user simulator, by name.
@@ -95,9 +97,11 @@ class PirLM(LM):
             if value < 1:
                 raise ValueError(f"{name} is too small")
         endpoint = probe(base_url, model, server, api_key or os.environ.get("OPENAI_API_KEY") or "none")
+        if gate is not None and endpoint.server != "pir":
+            raise ValueError("only our gateway has an uncertainty gate")
         self.settings = Settings(
             endpoint=replace(endpoint, timeout_s=timeout_s, retries=retries),
-            sampling=Sampling(temperature, top_p, max_tokens, seed),
+            sampling=Sampling(temperature, top_p, max_tokens, seed, gate),
             conditions=tuple(name for name in CONDITIONS if name in given),
             repeats=repeats,
             max_turns=max_turns,

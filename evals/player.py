@@ -51,6 +51,7 @@ class Settings:
         return {
             "play_version": PLAY_VERSION,
             "model": self.endpoint.model,
+            "revision": self.endpoint.revision,
             "server": self.endpoint.server,
             "sampling": self.sampling.to_json(),
             "prompts": prompts,

@@ -62,6 +62,9 @@ Stopped, by Ctrl-C or otherwise? The same command goes on where it was.
 @click.option("--top-p", type=click.FloatRange(min=0, max=1))
 @click.option("--max-tokens", type=click.IntRange(min=1), help="Of one reply, reasoning included.")
 @click.option("--seed", type=int, default=1234, show_default=True, help="Of sampling; each repeat adds one.")
+@click.option(
+    "--gate", type=click.FloatRange(min=0), help="Nats of a step above which the gateway makes the model ask."
+)
 @click.option("--user", default="rule", show_default=True, help="The user simulator.")
 @click.option("--persona", default="", help="How the user talks: terse=2,typos=1.")
 @click.option("--user-seed", type=int, default=0, show_default=True)

@@ -117,7 +117,7 @@ def _model_object(gateway: Gateway, name: str) -> dict[str, Any]:
         "created": served.created,
         "owned_by": "pir",
         "max_model_len": served.engine.max_model_len,
-        "pir": {"ask": "never" if never_asks else gateway.settings.ask},
+        "pir": {"ask": "never" if never_asks else gateway.settings.ask, "revision": served.revision},
     }
 
 

@@ -30,6 +30,7 @@ from pir_serve.engines.verify import check_tokenizer
 from pir_serve.errors import ConfigError, PirError, RateLimited, RequestError, StoreError, UnknownModel
 from pir_serve.policy import NO_ASK_SUFFIX, AskPolicy, Gate
 from pir_serve.prompt import PromptCodec
+from pir_serve.prompting.contract import HASHED_UP_TO
 from pir_serve.resume import Keys
 from pir_serve.screening import load_screening
 from pir_serve.settings import Settings, is_loopback
@@ -72,6 +73,16 @@ class ServedModel:
     def digest(self) -> str:
         """Of what a stored trajectory depends on: the model's name, its tokenizer, its template."""
         return hashlib.sha256(f"{self.name}\0{self.codec.digest}".encode()).hexdigest()[:32]
+
+    @cached_property
+    def revision(self) -> str:
+        """Of all that is known to make a difference: `digest`, and the weights if they are on this machine (of large
+        ones their sizes, as hashing would take seconds)."""
+        found = hashlib.sha256(self.digest.encode())
+        for file in sorted(self.folder.glob("*.safetensors")) if self.folder else ():
+            size = file.stat().st_size
+            found.update(hashlib.sha256(file.read_bytes()).digest() if size <= HASHED_UP_TO else b"%d" % size)
+        return found.hexdigest()[:16]
 
     @property
     def options(self) -> dict[str, Any]:

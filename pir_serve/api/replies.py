@@ -71,7 +71,7 @@ _COMMON: dict[str, Schema] = {
     "PirUsage": _object({"auto_answers": _COUNT}),
     "Model": _object({
         "id": _TEXT, "object": _one_of("model"), "created": _TIME, "owned_by": _TEXT, "max_model_len": _COUNT,
-        "pir": _object({"ask": _TEXT}),
+        "pir": _object({"ask": _TEXT, "revision": _TEXT}),
     }),
     "Models": _list(_ref("Model")),
     "Examples": _list(_FREE, model=_TEXT),
