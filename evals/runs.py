@@ -233,7 +233,10 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]
 
 
 def _line(data: Mapping[str, Any]) -> str:
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":")) + "\n"
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":")) + "\n"
+    if any("\ud800" <= c <= "\udfff" for c in text):  # half a character, which models write: UTF-8 has no such thing
+        text = json.dumps(data, separators=(",", ":")) + "\n"
+    return text
 
 
 def _write(file: Path, text: str) -> None:

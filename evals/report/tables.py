@@ -14,6 +14,7 @@ from evals.compare import SMOKE_ROWS
 from evals.metrics import Scored, breakdown, figures, num_left_out
 from evals.report.labels import LABELS, label, shown
 from evals.rows import CONDITIONS
+from evals.simulators.check import check_run
 from evals.stats import Z95, Estimate, minimum_detectable_effect
 
 Figures = Mapping[str, Estimate]
@@ -87,8 +88,11 @@ def _texts(scored: Sequence[Scored]) -> dict[str, Mapping[str, Any]]:
 def warnings(reports: Sequence[TaskReport], manifest: Mapping[str, Any]) -> list[str]:
     """What a reader must know before believing a figure."""
     found = []
-    if manifest.get("simulator_unreliable"):
-        found.append(f"The user simulator is unreliable: {manifest['simulator_unreliable']}")
+    scored = [one for report in reports for one in report.scored]
+    rows = {(one.row.task, one.row.row_id): one.row for one in scored}
+    user = check_run(list(rows.values()), (one.transcript for one in scored), manifest["identity"].get("user", {}))
+    if user.stamp:
+        found.append(user.stamp)
     judges = {
         str(one.grade.detail["judge"]) for report in reports for one in report.scored if "judge" in one.grade.detail
     }

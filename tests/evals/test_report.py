@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from evals.cli import evaluation
+from evals.runs import read_run
 from tests.evals.hand_made import CONDITIONS, failed, played, policy, row, turn, write_run
 
 
@@ -82,6 +83,24 @@ def test_failures_are_told_and_counted(tmp_path):
     text = (report(write_run(tmp_path / "a", run)) / "report.md").read_text()
     assert "60 of 240 conversations failed; they count as wrong" in text
     assert "| error: HTTP 500 | 60 |" in text
+
+
+def test_a_user_that_gave_answers_away_is_named_at_the_head(tmp_path):
+    problems = [replace(row(k), gold="4711") for k in range(40)]
+    honest = [played(of, "interactive", turn("f1")) for of in problems]
+    leaky = [played(of, "interactive", turn(response="The answer is 4711.")) for of in problems]
+    texts = [
+        (report(write_run(tmp_path / n, run)) / "report.md").read_text() for n, run in (("a", honest), ("b", leaky))
+    ]
+    assert "SIMULATOR UNRELIABLE" not in texts[0]
+    assert "SIMULATOR UNRELIABLE: leak 100.0%" in texts[1].split("##")[0]
+
+
+def test_half_a_character_from_a_model_is_kept_as_it_is(tmp_path):
+    one = played(row(0))
+    odd = replace(one, transcript=replace(one.transcript, final="\ud83d \\boxed{0}"))
+    assert read_run(write_run(tmp_path / "a", [odd])).transcripts[0].final == "\ud83d \\boxed{0}"
+    assert "100" in (report(tmp_path / "a") / "report.md").read_text()
 
 
 def test_a_run_that_was_interrupted_is_reported_on(tmp_path):
