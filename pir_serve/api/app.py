@@ -11,7 +11,7 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response as HttpResponse
 from starlette.routing import Route, WebSocketRoute
 
@@ -60,7 +60,12 @@ def create_app(gateway: Gateway, *, manage: bool = True) -> Starlette:
         ],
         lifespan=lifespan if manage else None,
         middleware=[Middleware(Door, gateway=gateway)],
-        exception_handlers={PirError: _on_pir_error, HTTPException: _on_http_error, Exception: _on_mistake},
+        exception_handlers={
+            PirError: _on_pir_error,
+            HTTPException: _on_http_error,
+            ClientDisconnect: _on_client_gone,
+            Exception: _on_mistake,
+        },
     )
     app.router.redirect_slashes = False
     app.state.gateway = gateway
@@ -137,6 +142,12 @@ async def _on_http_error(request: Request, error: Exception) -> HttpResponse:
     }.get(HTTPStatus(error.status_code), error.detail)
     body = {"error": {"message": message, "type": "invalid_request_error", "param": None, "code": None}}
     return json_reply(body, status=error.status_code, headers=dict(error.headers or {}))
+
+
+async def _on_client_gone(request: Request, _: Exception) -> HttpResponse:
+    """Gone before its request was whole: there is nobody to answer, and nothing was begun."""
+    logger.info("%s: the client has gone", request_id(request))
+    return HttpResponse(status_code=HTTPStatus.BAD_REQUEST)
 
 
 async def _on_mistake(request: Request, error: Exception) -> HttpResponse:

@@ -67,6 +67,20 @@ async def test_a_client_that_goes_takes_its_generation_with_it(
     assert aborted["prompt"] == again["prompt"], "the same reasoning is resumed, exactly"
 
 
+async def test_a_client_that_goes_before_its_request_is_whole_is_no_mistake_of_ours(
+    gateway: Served, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = gateway.client.base_url
+    _, writer = await asyncio.open_connection(url.host, url.port)
+    writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{")
+    await writer.drain()
+    await settle(lambda: gateway.gateway.presence.num_live == 1, within_s=1.0)
+    writer.transport.abort()
+    await settle(lambda: gateway.gateway.presence.num_live == 0, within_s=1.0)
+    assert not [record for record in caplog.records if record.exc_info or record.levelname == "ERROR"]
+    assert (await gateway.chat()).status_code == 200
+
+
 async def _leave_midway(gateway: Served, server: ThinkingServer, api: str, stream: bool) -> None:
     body = {"model": "thinker", "stream": stream, **APIS[api]}
 
