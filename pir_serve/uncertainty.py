@@ -48,6 +48,8 @@ class Step:
     """Predictive entropy in nats, >= 0."""
     num_tokens: int
     """Tokens that begin in the step and have a log-probability."""
+    peak: float = 0.0
+    """The largest negative log-probability among them, in nats: how unlikely was the least likely token."""
 
 
 def split_steps(text: str, tags: Tags = TAGS) -> list[tuple[int, int]]:
@@ -171,7 +173,8 @@ def _is_known(logprob: float | None) -> TypeGuard[float]:
 def _step(text: str, start: int, end: int, logprobs: list[float]) -> Step:
     # Rounding can lift a log-probability just above 0.
     surprisals = [-min(max(logprob, FLOOR), 0.0) for logprob in logprobs]
-    return Step(text, start, end, abs(sum(surprisals)) / len(surprisals), len(surprisals))
+    mean, peak = sum(surprisals) / len(surprisals), max(surprisals)
+    return Step(text, start, end, abs(mean), len(surprisals), abs(peak))
 
 
 def _even_pieces(text: str, count: int) -> list[str]:

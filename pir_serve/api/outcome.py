@@ -207,6 +207,7 @@ def _pir_object(
                 "end": s.step.end,
                 "entropy": s.step.entropy,
                 "num_tokens": s.step.num_tokens,
+                "peak": s.step.peak,
             }
             for s in steps
         ]

@@ -50,7 +50,7 @@ _ANY: Schema = {}
 _FREE: Schema = {"type": "object"}
 _STATUS = _one_of(*(status.value for status in Status))
 _AUTHOR = _one_of(*(author.value for author in Author))
-_STEP = {"text": _TEXT, "start": _COUNT, "end": _COUNT, "entropy": _NUMBER, "num_tokens": _COUNT}
+_STEP = {"text": _TEXT, "start": _COUNT, "end": _COUNT, "entropy": _NUMBER, "num_tokens": _COUNT, "peak": _NUMBER}
 
 # fmt: off
 _COMMON: dict[str, Schema] = {

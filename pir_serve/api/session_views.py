@@ -180,7 +180,14 @@ def _steps(segment: Segment, codec: PromptCodec, *, in_ask: bool) -> list[dict[s
     # Log-probabilities are those of what was sampled, which may go on behind the place where the leg was cut.
     steps = scorer.feed("", segment.sampled_ids or segment.token_ids, segment.logprobs) + scorer.finish()
     return [
-        {"text": s.text, "start": s.start, "end": s.end, "entropy": s.entropy, "num_tokens": s.num_tokens}
+        {
+            "text": s.text,
+            "start": s.start,
+            "end": s.end,
+            "entropy": s.entropy,
+            "num_tokens": s.num_tokens,
+            "peak": s.peak,
+        }
         for s in steps
         if s.end <= len(segment.text)
     ]

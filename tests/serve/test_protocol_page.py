@@ -167,7 +167,7 @@ def loosened(value: Any, key: str = "") -> Any:
         return {k: loosened(v, k) for k, v in value.items()}
     if isinstance(value, list):
         return [loosened(v) for v in value]
-    if value is not None and (key == "entropy" or key.endswith("tokens")):
+    if value is not None and (key in ("entropy", "peak") or key.endswith("tokens")):
         return value > 0
     return value
 

@@ -144,8 +144,8 @@ def test_a_step_is_told_as_soon_as_the_next_begins() -> None:
     assert scorer.feed("one", (1,), (-1.0,)) == []
     assert scorer.feed("\n", (2,), (-3.0,)) == []
     assert scorer.feed("\n", (3,), (-2.0,)) == []
-    assert scorer.feed("two", (4,), (-9.0,)) == [Step("one\n\n", 0, 5, 2.0, 3)]
-    assert scorer.feed("<asking>", (5,), (-9.0,)) == [Step("two", 5, 8, 9.0, 1)]
+    assert scorer.feed("two", (4,), (-9.0,)) == [Step("one\n\n", 0, 5, 2.0, 3, 3.0)]
+    assert scorer.feed("<asking>", (5,), (-9.0,)) == [Step("two", 5, 8, 9.0, 1, 9.0)]
     assert scorer.feed("what?</asking>", (6,), (-9.0,)) == []
     assert scorer.finish() == []
 
@@ -158,7 +158,7 @@ def test_chunks_without_a_decoder_share_their_text_evenly() -> None:
 
 def test_tokens_without_a_logprob_do_not_count() -> None:
     steps = steps_from_logprobs(["a", " b", "\n", "c\n"], [None, -2.0, float("nan"), None])
-    assert steps == [Step("a b\n", 0, 4, 2.0, 1)]
+    assert steps == [Step("a b\n", 0, 4, 2.0, 1, 2.0)]
     scorer = StepScorer()
     assert scorer.feed("a\nb\n", (1, 2, 3)) + scorer.finish() == []
 
@@ -176,12 +176,12 @@ def test_chat_logprobs_with_a_character_in_two_tokens() -> None:
         {"token": "\\xa9\n", "logprob": -3.0, "bytes": [0xA9, 0x0A]},
         {"token": "so", "logprob": -5.0, "bytes": None},
     ]
-    assert steps_from_chat(content) == [Step("café\n", 0, 5, 2.0, 3), Step("so", 5, 7, 5.0, 1)]
+    assert steps_from_chat(content) == [Step("café\n", 0, 5, 2.0, 3, 3.0), Step("so", 5, 7, 5.0, 1, 5.0)]
 
 
 def test_completion_logprobs() -> None:
     logprobs = {"tokens": ["a\n", "b"], "token_logprobs": [None, -2.0], "text_offset": [0, 2], "top_logprobs": None}
-    assert steps_from_completion(logprobs) == [Step("b", 2, 3, 2.0, 1)]
+    assert steps_from_completion(logprobs) == [Step("b", 2, 3, 2.0, 1, 2.0)]
 
 
 def test_lists_of_different_lengths_are_refused() -> None:
