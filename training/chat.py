@@ -36,6 +36,8 @@ CHAT_TEMPLATE = """\
 class Part:
     author: Author
     text: str
+    ids: tuple[int, ...] | None = None
+    """Its tokens, where they are known already (sampled, or encoded with what a user wrote kept harmless)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,14 @@ def encode(tokenizer: Tokenizer, parts: Sequence[Part]) -> Encoded:
     ids: list[int] = []
     by_model: list[bool] = []
     for part in parts:
-        part_ids = tokenizer.encode(part.text, add_special_tokens=False).ids
+        part_ids = _ids(tokenizer, part)
         ids.extend(part_ids)
         by_model.extend([part.author is Author.MODEL] * len(part_ids))
     return Encoded(ids, by_model)
+
+
+def _ids(tokenizer: Tokenizer, part: Part) -> list[int]:
+    if part.ids is not None:
+        return list(part.ids)
+    ids: list[int] = tokenizer.encode(part.text, add_special_tokens=False).ids
+    return ids
