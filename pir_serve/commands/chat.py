@@ -1,122 +1,68 @@
-"""`pir chat`: a conversation in the terminal, over the gateway's public API and the OpenAI SDK, as any client has
-it."""
+"""`pir chat`: a conversation in the terminal, over the gateway's public API."""
 
 from __future__ import annotations
 
-import os
 import sys
-from typing import Any, cast
 
 import click
-from openai import APIConnectionError, APIError, APIStatusError, OpenAI, Stream
-from openai.types.chat import ChatCompletionChunk
 from rich.console import Console
-from rich.text import Text
 
-from pir_serve.commands.printing import Printer
-
-Messages = list[dict[str, Any]]
+from pir_serve.commands.chat_desk import COMMANDS, ChatDesk
+from pir_serve.commands.conversation import Conversation, first_model, reopen
+from pir_serve.commands.line_input import is_interactive, read_piped, terminal
+from pir_serve.commands.remote import Remote
 
 
 @click.command()
 @click.argument("message", required=False)
 @click.option("--base-url", default="http://127.0.0.1:8000/v1", show_default=True, help="The gateway.")
 @click.option("--api-key", default=None, help="Its API key; OPENAI_API_KEY if not given.")
-@click.option("--model", default=None, help="Model name; the gateway's first if not given.")
+@click.option("--model", default=None, help="Model name; the gateway's first, or the session's, if not given.")
+@click.option("--session", default=None, metavar="ID", help="Go on with this session (s_...) or question (pir_...).")
 @click.option("--hide-reasoning", is_flag=True, help="Show questions and answers only.")
-def chat(message: str | None, base_url: str, api_key: str | None, model: str | None, hide_reasoning: bool) -> None:
+@click.option("--json", "as_json", is_flag=True, help="Print each reply as one line of JSON: the message, and usage.")
+def chat(
+    message: str | None,
+    base_url: str,
+    api_key: str | None,
+    model: str | None,
+    session: str | None,
+    hide_reasoning: bool,
+    as_json: bool,
+) -> None:
     """Chat with a model that asks.
 
-    What you type goes to the model; when it asks, your next line is the answer, and its reasoning goes on where it
-    stopped. /new starts over, /quit or Ctrl-D leaves. Input may be piped: one message a line.
+    What you type goes to the model; when it asks, your next message is the answer, and its reasoning goes on where it
+    stopped. Enter sends, Alt-Enter begins a new line, Ctrl-C stops a reply, Ctrl-D leaves. /help lists what else can be
+    typed: /new /retry /edit /sessions /export. A question that is left open waits: --session goes on with it, days
+    later too.
 
     \b
       pir chat "Nora buys some pens. Each pen costs 4 dollars. How much does she pay?"
+      pir chat --session s_8AQGhA1P5kg_UL9jQRScyg
+      pir sessions list --status awaiting_user        # what waits
+
+    Input may be piped: one message a line; a line that ends in a backslash goes on with the next.
+
+    \b
       printf 'Nora buys some pens at 4 dollars. What does she pay?\\n6 pens\\n' | pir chat
+      echo 'Nora buys some pens at 4 dollars. What does she pay?' | pir chat --json
+      echo '6 pens' | pir chat --json --session pir_m-ZzdZ2AR8zm8ZWSP7Yxu38b
     """
-    console = Console(highlight=False, soft_wrap=True)
-    client = OpenAI(base_url=_with_v1(base_url), api_key=api_key or os.environ.get("OPENAI_API_KEY") or "none")
-    try:
-        name = model or client.models.list().data[0].id
-        _converse(client, name, console, first=message, hide_reasoning=hide_reasoning)
-    except (KeyboardInterrupt, EOFError):
-        console.print()
-    except APIConnectionError:
-        raise click.ClickException(f"nothing answers at {base_url}; start the gateway with `pir serve`") from None
-    except APIStatusError as error:
-        raise click.ClickException(_reason(error)) from None
-    except APIError as error:  # the stream broke off
-        raise click.ClickException(f"the reply broke off: {error.message}") from None
-    finally:
-        client.close()
-
-
-def _converse(client: OpenAI, model: str, console: Console, *, first: str | None, hide_reasoning: bool) -> None:
-    messages: Messages = []
-    line = first
-    asked = False
-    while True:
-        if line is None:
-            line = _read_line(console, "your answer> " if asked else "you> ")
-        text, line = line.strip(), None
-        if text == "/quit":
-            return
-        if text == "/new":
-            messages, asked = [], False
-            continue
-        if not text:
-            continue
-        messages.append({"role": "user", "content": text})
-        try:
-            reply = _stream(client, model, messages, console, hide_reasoning=hide_reasoning)
-        except APIStatusError as error:
-            if not sys.stdin.isatty():
-                raise
-            console.print(Text(_reason(error), style="red"))
-            messages.pop()
-            continue
-        messages.append(reply)
-        asked = reply.get("pir", {}).get("status") == "awaiting_user"
-
-
-def _stream(
-    client: OpenAI, model: str, messages: Messages, console: Console, *, hide_reasoning: bool
-) -> dict[str, Any]:
-    """Print one reply as it comes; returns the assistant message to append, our opaque fields included."""
-    message: dict[str, Any] = {"role": "assistant", "content": ""}
-    printer = Printer(console, hide_reasoning=hide_reasoning)
-    stream: Stream[ChatCompletionChunk] = client.chat.completions.create(
-        model=model, messages=cast(Any, messages), stream=True
+    gateway = Remote(base_url, api_key)
+    conversation = reopen(gateway, session) if session else Conversation(gateway, model or first_model(gateway))
+    if model:
+        conversation.model = model
+    in_terminal = is_interactive() and not as_json
+    desk = ChatDesk(
+        conversation,
+        terminal(list(COMMANDS)) if in_terminal else read_piped,
+        Console(highlight=False, soft_wrap=True),
+        in_terminal=in_terminal,
+        hide_reasoning=hide_reasoning,
+        as_json=as_json,
     )
-    with stream:
-        for chunk in stream:
-            if not chunk.choices:
-                continue
-            delta = chunk.choices[0].delta
-            extra = delta.model_extra or {}
-            message |= {field: extra[field] for field in ("reasoning_details", "pir") if field in extra}
-            message["content"] += delta.content or ""
-            printer.show(extra.get("reasoning_content") or extra.get("reasoning"), delta.content, extra.get("pir"))
-    return message
-
-
-def _read_line(console: Console, prompt: str) -> str:
-    """Raises: EOFError at the end of the input."""
-    if sys.stdin.isatty():
-        return console.input(Text(prompt, style="cyan"))
-    line = sys.stdin.readline()
-    if not line:
-        raise EOFError
-    return line
-
-
-def _with_v1(base_url: str) -> str:
-    """People paste the address that `pir serve` prints, with or without /v1."""
-    base_url = base_url.rstrip("/")
-    return base_url if base_url.endswith("/v1") else f"{base_url}/v1"
-
-
-def _reason(error: APIStatusError) -> str:
-    body = error.body
-    message = body.get("message") if isinstance(body, dict) else None
-    return f"the gateway refused ({error.status_code}): {message or error.message}"
+    try:
+        desk.run(message)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
 
+from pir_serve.commands.session_views import readable
+
 
 class Printer:
     """Reasoning dimmed, answers as they come, questions in a box.
@@ -23,10 +25,11 @@ class Printer:
 
     def show(self, reasoning: str | None, content: str | None, pir: dict[str, Any] | None) -> None:
         if reasoning and not self._hide_reasoning:
-            self._console.print(Text(reasoning, style="dim"), end="")
+            self._console.print(Text(readable(reasoning), style="dim"), end="")
             self._in_reasoning = True
         if pir and pir.get("status") == "awaiting_user":
-            self._question(self._first or "")
+            self._close_reasoning()
+            print_question(self._console, self._first or "")
             return
         if self._first and (content or pir):
             self._say(self._first)
@@ -41,15 +44,7 @@ class Printer:
 
     def _say(self, text: str) -> None:
         self._close_reasoning()
-        self._console.print(Text(text, style="bold" if self._console.is_terminal else ""), end="")
-
-    def _question(self, text: str) -> None:
-        self._close_reasoning()
-        if self._console.is_terminal:
-            box = Panel(Text(text, style="bold"), title="The model asks", border_style="yellow", expand=False)
-            self._console.print(box)
-        else:
-            self._console.print(Text(f"? {text}"))
+        self._console.print(Text(readable(text), style="bold" if self._console.is_terminal else ""), end="")
 
     def _end(self, pir: dict[str, Any]) -> None:
         self._close_reasoning()
@@ -61,3 +56,11 @@ class Printer:
         if self._in_reasoning:
             self._console.print("\n")
         self._in_reasoning = False
+
+
+def print_question(console: Console, text: str) -> None:
+    if console.is_terminal:
+        box = Panel(Text(readable(text), style="bold"), title="The model asks", border_style="yellow", expand=False)
+        console.print(box, soft_wrap=False)
+    else:
+        console.print(Text(f"? {readable(text)}"))

@@ -18,16 +18,19 @@ _STYLES = {"awaiting_user": "yellow", "completed": "green", "incomplete": "magen
 _ASK = re.compile(f"{re.escape(TAGS.ask_open)}.*?(?:{re.escape(TAGS.ask_close)}|$)", re.DOTALL)
 
 
-def sessions_table(sessions: Sequence[dict[str, Any]]) -> Table:
+def sessions_table(sessions: Sequence[dict[str, Any]], *, numbered: bool = False) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
+    if numbered:
+        table.add_column("", justify="right")
     for name in ("SESSION", "STATUS", "UPDATED"):
         table.add_column(name, no_wrap=True)
     table.add_column("TITLE, AND WHAT THE MODEL ASKS", overflow="fold")
-    for session in sessions:
+    for number, session in enumerate(sessions, 1):
         said = Text(readable(session["title"]) or "(no title)")
         if session["question"]:
             said.append(f"\n? {readable(session['question'])}", style="bold")
-        table.add_row(session["id"], _status(session["status"]), age(session["updated_at"]), said)
+        cells = (session["id"], _status(session["status"]), age(session["updated_at"]), said)
+        table.add_row(*((str(number), *cells) if numbered else cells))
     return table
 
 
