@@ -197,6 +197,21 @@ class PromptedTalk:
         return (before if opened else "") + f"{TAGS.ask_open}{ask}{TAGS.ask_close}"
 
 
+def talk(
+    client: AsyncOpenAI,
+    endpoint: Endpoint,
+    sampling: Sampling,
+    *,
+    may_ask: bool,
+    grader: GraderName,
+    uncertainty: bool = False,
+) -> Talk:
+    """A conversation in the manner of the endpoint's server."""
+    if endpoint.server == "prompted":
+        return PromptedTalk(client, endpoint, sampling, may_ask=may_ask, grader=grader)
+    return GatewayTalk(client, endpoint, sampling, may_ask=may_ask, uncertainty=uncertainty)
+
+
 def system_prompt(grader: GraderName, *, may_ask: bool) -> str:
     """What a `prompted` server is told; with `may_ask` off it differs by the ask instruction alone."""
     form = _ANSWER_FORMS.get(grader, "")

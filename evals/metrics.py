@@ -117,7 +117,7 @@ def figures(run: Iterable[Scored], *, seed: int = 0) -> dict[str, Estimate]:
     for one in scored:
         for name, value in sample_figures(one).items():
             values[name].append(value)
-            clusters[name].append(_cluster(one))
+            clusters[name].append(cluster(one))
     means = {name: clustered_mean(values[name], clusters[name], share=is_share(name)) for name in values}
     return {**_headline(scored, seed), **means, **_detection(scored, seed), **_reliability(scored)}
 
@@ -130,7 +130,8 @@ def breakdown(run: Iterable[Scored], by: Callable[[Scored], str], *, seed: int =
     return {name: figures(parts[name], seed=seed) for name in sorted(parts)}
 
 
-def _cluster(scored: Scored) -> str:
+def cluster(scored: Scored) -> str:
+    """What belongs together in a run: a problem, in its versions and repeats."""
     return f"{scored.row.task}/{scored.row.pair_id}"
 
 
@@ -160,7 +161,7 @@ def _scores_by_row(scored: Iterable[Scored]) -> _ByRow:
     scores: dict[tuple[str, str], dict[Condition, list[float]]] = defaultdict(lambda: defaultdict(list))
     for one in scored:
         if one.score is not None:
-            scores[_cluster(one), one.row.row_id][one.condition].append(one.score)
+            scores[cluster(one), one.row.row_id][one.condition].append(one.score)
     return {row: {condition: fmean(got) for condition, got in by.items()} for row, by in scores.items()}
 
 
@@ -178,7 +179,7 @@ def _detection(scored: Sequence[Scored], seed: int) -> dict[str, Estimate]:
     flags: dict[str, dict[bool, list[float]]] = defaultdict(lambda: defaultdict(list))
     for one in scored:
         if one.condition == "interactive":
-            flags[_cluster(one)][one.row.is_complete].append(float(one.transcript.num_asks > 0))
+            flags[cluster(one)][one.row.is_complete].append(float(one.transcript.num_asks > 0))
     pairs = [(cluster, fmean(by[False]), fmean(by[True])) for cluster, by in flags.items() if len(by) == 2]
     if not pairs:
         return {}
@@ -200,7 +201,7 @@ def _reliability(scored: Sequence[Scored]) -> dict[str, Estimate]:
     trials: dict[Condition, dict[tuple[str, str], list[bool]]] = defaultdict(lambda: defaultdict(list))
     for one in scored:
         if one.score is not None:
-            trials[one.condition][_cluster(one), one.row.row_id].append(one.score == 1)
+            trials[one.condition][cluster(one), one.row.row_id].append(one.score == 1)
     found: dict[str, Estimate] = {}
     for condition in CONDITIONS:
         rows = trials[condition]
@@ -215,4 +216,4 @@ def num_left_out(run: Iterable[Scored]) -> int:
     scored = [one for one in run if not one.row.is_complete]
     conditions = {one.condition for one in scored}
     by_row = _scores_by_row(scored)
-    return sum(by_row.get(key, {}).keys() != conditions for key in {(_cluster(one), one.row.row_id) for one in scored})
+    return sum(by_row.get(key, {}).keys() != conditions for key in {(cluster(one), one.row.row_id) for one in scored})

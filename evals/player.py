@@ -14,7 +14,7 @@ from typing import Any
 from openai import AsyncOpenAI
 
 from evals.dialogue import Play, play
-from evals.legs import Endpoint, GatewayTalk, PromptedTalk, Sampling, Talk, system_prompt
+from evals.legs import Endpoint, Sampling, system_prompt, talk
 from evals.rows import CONDITIONS, Condition, Row, Transcript
 from evals.runs import digest
 from evals.simulators import User
@@ -131,19 +131,19 @@ class Player:
 
     async def _work(self, plays: Iterator[Play], client: AsyncOpenAI) -> None:
         for task in plays:
-            talk = self._talk(task, client)
-            transcript = await play(task, talk, self._user(task.repeat), max_turns=self._settings.max_turns)
+            conversation = talk(
+                client,
+                self._settings.endpoint,
+                task.sampling,
+                may_ask=task.condition == "interactive",
+                grader=task.row.grader,
+                uncertainty=self._settings.uncertainty,
+            )
+            transcript = await play(task, conversation, self._user(task.repeat), max_turns=self._settings.max_turns)
             self.transcripts[transcript.key] = transcript
             self._keep(transcript)
             if self.was_stopped:
                 return
-
-    def _talk(self, task: Play, client: AsyncOpenAI) -> Talk:
-        endpoint, may_ask = self._settings.endpoint, task.condition == "interactive"
-        if endpoint.server == "prompted":
-            return PromptedTalk(client, endpoint, task.sampling, may_ask=may_ask, grader=task.row.grader)
-        uncertainty = self._settings.uncertainty
-        return GatewayTalk(client, endpoint, task.sampling, may_ask=may_ask, uncertainty=uncertainty)
 
     @contextlib.contextmanager
     def _stopping_at_interrupt(self, loop: asyncio.AbstractEventLoop) -> Iterator[None]:

@@ -209,6 +209,38 @@ def ratio_bootstrap(
     return Estimate(float(total[0] / total[1]), float(low), float(high), len(over), len(sums))
 
 
+def auroc_bootstrap(
+    scores: Sequence[float],
+    labels: Sequence[bool],
+    clusters: Sequence[Hashable],
+    *,
+    seed: int = 0,
+    draws: int = DRAWS,
+) -> Estimate:
+    """The chance that a positive scores above a negative, ties counting half, with a percentile interval over clusters.
+
+    A draw that lacks one of the two kinds is left out; there must be one of each in the data.
+    """
+    values, ranks = np.unique(np.asarray(scores, dtype=np.float64), return_inverse=True)
+    order = np.argsort(ranks, kind="stable")
+    starts = np.searchsorted(ranks[order], np.arange(len(values)))
+    places: dict[Hashable, int] = {}
+    index = np.array([places.setdefault(cluster, len(places)) for cluster in clusters], dtype=np.intp)[order]
+    positive = np.asarray(labels, dtype=np.float64)[order]
+
+    def areas(times: NDArray[Any]) -> Floats:
+        weights = times[:, index]
+        hits, misses = (np.add.reduceat(weights * kind, starts, axis=1) for kind in (positive, 1 - positive))
+        won = (hits * (np.cumsum(misses, axis=1) - misses / 2)).sum(axis=1)
+        pairs = hits.sum(axis=1) * misses.sum(axis=1)
+        return np.asarray(won[pairs > 0] / pairs[pairs > 0], dtype=np.float64)
+
+    drawn = np.concatenate([areas(times) for times in _resamples(len(places), seed, draws)])
+    low, high = np.quantile(drawn, (0.025, 0.975)) if len(places) > 1 else (-math.inf, math.inf)
+    value = float(areas(np.ones((1, len(places))))[0])
+    return Estimate(value, float(low), float(high), len(scores), len(places))
+
+
 @dataclass(frozen=True, slots=True)
 class McNemar:
     """The exact test on the rows where two runs differ (Q. McNemar 1947)."""

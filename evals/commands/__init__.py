@@ -8,6 +8,7 @@ COMMANDS = {
     "report": "Write a run's report: Markdown, CSV, JSON, plots.",
     "view": "Read a run's conversations in one HTML page.",
     "agreement": "Compare a judge with people's labels.",
+    "uncertainty": "Tell whether uncertainty shows a missing premise.",
     "simcheck": "Check a user simulator: leaks, faithfulness, and more.",
     "data": "List, fetch and verify data sets.",
 }
