@@ -107,6 +107,8 @@ async def measure(folder: Path, path: str, in_flight: int, rounds: int, *, token
         gateway = Gateway(settings, [model], SqliteStore(Path(where) / "pir.db"), b"s" * 32)
         app = create_app(gateway, manage=False)
         async with gateway.running():
+            gc.collect()
+            gc.freeze()  # as the server does
             lowest = {}
             for length in (SHORT, tokens):
                 engine.plan = Plan(length)

@@ -79,7 +79,7 @@ def run(
 ) -> AsyncGenerator[LoopEvent | Steered, None]: ...
 
 
-async def run(
+def run(
     trajectory: Trajectory,
     *,
     engine: Engine,
@@ -98,20 +98,7 @@ async def run(
         EngineError: the engine failed, and going on from the ids received so far failed as well.
     """
     assert trajectory.status is Status.IN_PROGRESS
-    room = engine.max_model_len - len(trajectory.token_ids)
-    if room <= 0:
-        raise ContextLengthExceeded(
-            f"the conversation is {len(trajectory.token_ids)} tokens long; this model reads {engine.max_model_len} "
-            "in all, the reply included. Shorten the messages",
-            param="messages",
-        )
-    try:
-        async with aclosing(_Run(trajectory, engine, codec, params, mailbox).events()) as events:
-            async for event in events:
-                yield event
-    finally:
-        if mailbox is not None:
-            mailbox.close(Phase.ENDED)
+    return _Run(trajectory, engine, codec, params, mailbox).events()
 
 
 class _Run:
@@ -135,43 +122,57 @@ class _Run:
         self.mends_late_ask = params.mends_markup
 
     async def events(self) -> AsyncGenerator[LoopEvent | Steered, None]:
-        while True:
-            in_thought = self.before_opening is None and not self.in_answer
-            while in_thought and (said := self._said()) is not None:
-                self.trajectory = self.trajectory.volunteer(said, self.codec.encode_response(said))
-                yield Steered(said, len(self.trajectory.segments) - 1)
-            left, limit = self._budget()
-            if left <= 0:
-                yield self._ended((self.before_opening or self.trajectory).end(Status.INCOMPLETE, limit), "length")
-                return
-            leg = self._leg()
-            async with aclosing(leg.events(self.engine, left)) as events:
-                async for leg_event in events:
-                    yield leg_event
-            self.usage = _add(self.usage, leg)
-            self.written += len(leg.ids)
-            self.trajectory = leg.close()
-            if leg.in_ask and not self._is_opening_kept(leg):
-                continue
-            if leg.interrupted in ("gate", "late_ask"):
-                self.before_opening = self.trajectory
-                self.trajectory = self.trajectory.append(self.codec.encode_ask_open())
-            self.in_answer = self.in_answer or (leg.ask is None and bool(leg.closing))
-            if leg.interrupted or (leg.ask is None and leg.closing):
-                continue
-            if leg.ask is None:
-                yield self._ended(leg.conclude(self.trajectory, limit), leg.finish_reason)
-                return
-            if self.trajectory.num_asks >= self.params.max_asks:
-                yield self._ended(self.trajectory.end(Status.INCOMPLETE, "max_asks"))
-                return
-            opened_by = Author.TEMPLATE if leg.in_ask else Author.MODEL
-            self.trajectory = self.trajectory.suspend(leg.ask.text, opened_by=opened_by)
-            event = await self._settle()
-            if event is not None:
-                yield event
-            if isinstance(event, Ended):
-                return
+        try:
+            self._check_room()
+            while True:
+                in_thought = self.before_opening is None and not self.in_answer
+                while in_thought and (said := self._said()) is not None:
+                    self.trajectory = self.trajectory.volunteer(said, self.codec.encode_response(said))
+                    yield Steered(said, len(self.trajectory.segments) - 1)
+                left, limit = self._budget()
+                if left <= 0:
+                    yield self._ended((self.before_opening or self.trajectory).end(Status.INCOMPLETE, limit), "length")
+                    return
+                leg = self._leg()
+                async with aclosing(leg.events(self.engine, left)) as events:
+                    async for leg_event in events:
+                        yield leg_event
+                self.usage = _add(self.usage, leg)
+                self.written += len(leg.ids)
+                self.trajectory = leg.close()
+                if leg.in_ask and not self._is_opening_kept(leg):
+                    continue
+                if leg.interrupted in ("gate", "late_ask"):
+                    self.before_opening = self.trajectory
+                    self.trajectory = self.trajectory.append(self.codec.encode_ask_open())
+                self.in_answer = self.in_answer or (leg.ask is None and bool(leg.closing))
+                if leg.interrupted or (leg.ask is None and leg.closing):
+                    continue
+                if leg.ask is None:
+                    yield self._ended(leg.conclude(self.trajectory, limit), leg.finish_reason)
+                    return
+                if self.trajectory.num_asks >= self.params.max_asks:
+                    yield self._ended(self.trajectory.end(Status.INCOMPLETE, "max_asks"))
+                    return
+                opened_by = Author.TEMPLATE if leg.in_ask else Author.MODEL
+                self.trajectory = self.trajectory.suspend(leg.ask.text, opened_by=opened_by)
+                event = await self._settle()
+                if event is not None:
+                    yield event
+                if isinstance(event, Ended):
+                    return
+        finally:
+            if self.mailbox is not None:
+                self.mailbox.close(Phase.ENDED)
+
+    def _check_room(self) -> None:
+        num_tokens, most = len(self.trajectory.token_ids), self.engine.max_model_len
+        if num_tokens >= most:
+            raise ContextLengthExceeded(
+                f"the conversation is {num_tokens} tokens long; this model reads {most} in all, the reply included. "
+                "Shorten the messages",
+                param="messages",
+            )
 
     def _said(self) -> str | None:
         return None if self.mailbox is None else self.mailbox.take()

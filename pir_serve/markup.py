@@ -92,6 +92,8 @@ class State(enum.Enum):
 
 
 THINK = State.THINK
+_START = "<"
+"""Of every tag."""
 
 
 class StreamParser:
@@ -106,6 +108,7 @@ class StreamParser:
         self._tags = tags
         self._all_tags = tags.all()
         self._any_tag = any_tag(tags)
+        assert all(tag.startswith(_START) for tag in self._all_tags)
         self._consumed = 0
         """Characters of the leg that events have been made of, tags included."""
         self._pending = ""
@@ -124,6 +127,9 @@ class StreamParser:
 
     def feed(self, text: str) -> list[Event]:
         """The events that `text` completes, in order."""
+        if not self._pending and self.state is THINK and _START not in text:  # most bursts; they need no search
+            self._consumed += len(text)
+            return [ReasoningText(text)] if text else []
         events: list[Event] = []
         if self._is(State.ANSWER):
             self._answer(text, events)

@@ -7,7 +7,6 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import AsyncGenerator
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +17,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from pir_serve.api import reply
 from pir_serve.api.chat_request import ChatRequest, parse
 from pir_serve.api.gateway import Gateway, json_reply, read_body, visit_of
-from pir_serve.api.merge import merged
 from pir_serve.api.outcome import Outcome, conclude, keep
 from pir_serve.api.pump import ClientGone, Pump
 from pir_serve.api.sse import DONE, KEEPALIVE, STOPPING, end_stream, start_stream, write
@@ -64,8 +62,8 @@ class _Reply:
         self.began = time.perf_counter()
         self.choices = [_Choice(turn, k) for k in range(chat.n)]
 
-    def events(self) -> AsyncGenerator[tuple[int, TurnEvent], None]:
-        return merged([choice.turn.events() for choice in self.choices])
+    def pump(self, receive: Receive) -> Pump[TurnEvent]:
+        return Pump([choice.turn.events() for choice in self.choices], receive)
 
     def headers_out(self) -> dict[str, str]:
         return {"x-request-id": self.turn.params.request_id, "x-pir-resume": self.turn.how}
@@ -94,7 +92,7 @@ class _Reply:
 class _WholeReply(_Reply):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            async with Pump(self.events(), receive) as pump:
+            async with self.pump(receive) as pump:
                 response = await self._collect(pump)
         except ClientGone:
             logger.info("%s: the client has gone", self.turn.params.request_id)
@@ -104,10 +102,10 @@ class _WholeReply(_Reply):
         await response(scope, receive, send)
         self.keep()
 
-    async def _collect(self, pump: Pump[tuple[int, TurnEvent]]) -> HttpResponse:
-        while (events := await pump.take()) is not None:
-            for index, event in events:
-                choice = self.choices[index]
+    async def _collect(self, pump: Pump[TurnEvent]) -> HttpResponse:
+        while (burst := await pump.take()) is not None:
+            choice = self.choices[burst[0]]
+            for event in burst[1]:
                 if isinstance(event, ReasoningDelta):
                     choice.reasoning.append(event.text)
                 elif isinstance(event, AnswerDelta):
@@ -138,6 +136,7 @@ class _WholeReply(_Reply):
 class _StreamedReply(_Reply):
     def __init__(self, gateway: Gateway, chat: ChatRequest, turn: Turn) -> None:
         super().__init__(gateway, chat, turn)
+        self.show_reasoning = gateway.settings.show_reasoning == "full"
         self.writers = [
             reply.ChunkWriter(
                 self.reply_id,
@@ -153,19 +152,20 @@ class _StreamedReply(_Reply):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         keepalive_s = self.gateway.settings.keepalive_s
         try:
-            async with Pump(self.events(), receive) as pump:
+            async with self.pump(receive) as pump:
                 # Until something has come, an error can still be a proper HTTP status.
-                events = await pump.take(keepalive_s)
+                burst = await pump.take(keepalive_s)
                 await start_stream(send, self.headers_out())
                 unsent = b"".join(writer.role() for writer in self.writers)
                 try:
-                    while events is not None:
-                        unsent += await self._chunks(events) if events else KEEPALIVE
+                    while burst is not None:
+                        unsent += await self._chunks(*burst) if burst[1] else KEEPALIVE
                         if self.is_over:
                             break
-                        burst, unsent = unsent, b""
-                        await write(send, burst)
-                        events = await pump.take(keepalive_s)
+                        if unsent:
+                            await write(send, unsent)
+                            unsent = b""
+                        burst = await pump.take(keepalive_s)
                 except ClientGone:
                     raise
                 except asyncio.CancelledError:  # the server stops and has waited long enough; it logs what we raise
@@ -182,34 +182,31 @@ class _StreamedReply(_Reply):
             return
         self.keep()
 
-    async def _chunks(self, events: list[tuple[int, TurnEvent]]) -> bytes:
+    async def _chunks(self, index: int, events: list[TurnEvent]) -> bytes:
         """One burst as server-sent events; neighbouring deltas of one kind become one chunk."""
         out: list[bytes] = []
-        show_reasoning = self.gateway.settings.show_reasoning == "full"
+        writer, choice = self.writers[index], self.choices[index]
         at = 0
         while at < len(events):
-            index, event = events[at]
-            kind = type(event)
-            end = at + 1
-            while end < len(events) and events[end][0] == index and type(events[end][1]) is kind:
-                end += 1
-            if isinstance(event, ReasoningDelta):
-                if show_reasoning:
-                    out.append(self.writers[index].reasoning(_joined(events[at:end])))
-            elif isinstance(event, AnswerDelta):
-                out.append(self.writers[index].content(_joined(events[at:end])))
+            event = events[at]
+            at += 1
+            if isinstance(event, ReasoningDelta | AnswerDelta):
+                text = event.text
+                while at < len(events) and type(more := events[at]) is type(event):
+                    text += more.text
+                    at += 1
+                if isinstance(event, AnswerDelta):
+                    out.append(writer.content(text))
+                elif self.show_reasoning:
+                    out.append(writer.reasoning(text))
             elif isinstance(event, StepScored):
-                steps = self.choices[index].steps
-                assert steps is not None
-                steps += [e for _, e in events[at:end] if isinstance(e, StepScored)]
+                assert choice.steps is not None
+                choice.steps.append(event)
             elif isinstance(event, FunctionCall):
-                end = at + 1
-                calls = self.choices[index].calls
-                out.append(self.writers[index].call(len(calls), event))
-                calls.append(event)
+                out.append(writer.call(len(choice.calls), event))
+                choice.calls.append(event)
             else:
                 out += await self._last_chunks(index, event)
-            at = end
         return b"".join(out)
 
     async def _last_chunks(self, index: int, ended: Ended) -> list[bytes]:
@@ -251,7 +248,3 @@ def _summed(usages: list[RunUsage]) -> RunUsage:
         reasoning_tokens=sum(u.reasoning_tokens for u in usages),
         legs=sum(u.legs for u in usages),
     )
-
-
-def _joined(events: list[tuple[int, TurnEvent]]) -> str:
-    return "".join(e.text for _, e in events if isinstance(e, ReasoningDelta | AnswerDelta))

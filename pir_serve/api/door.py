@@ -9,6 +9,7 @@ import logging
 import re
 import secrets
 import time
+from collections.abc import Awaitable
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
@@ -71,7 +72,8 @@ class _Passage:
         if self._scope["type"] == "http" and self._scope["method"] == "POST":
             self._gateway.limiter.request(self._visit.caller)
 
-    async def send(self, message: Message) -> None:
+    def send(self, message: Message) -> Awaitable[None]:
+        """No coroutine of its own: every token passes here."""
         if message["type"].endswith("http.response.start"):
             self._status = message["status"]
             headers = MutableHeaders(raw=message.setdefault("headers", []))
@@ -79,7 +81,7 @@ class _Passage:
             if self._visit is not None:
                 for name, value in self._gateway.limiter.headers(self._visit.caller).items():
                     headers[name] = value
-        await self._send(message)
+        return self._send(message)
 
     def end(self) -> None:
         if self._visit is not None:

@@ -1,10 +1,10 @@
-"""Between a run and its connection: reads events as they come, hands over all that has arrived, notices when the
-client has gone."""
+"""Between the runs of a request and its connection: reads events as they come, hands over all that has arrived,
+notices when the client has gone."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from types import TracebackType
 from typing import Generic, TypeVar
@@ -19,19 +19,19 @@ class ClientGone(Exception):
 
 
 class Pump(Generic[T]):
-    """Runs `events` in a task of its own, so that a slow client, a silent engine and a closed connection do not block
-    each other.
+    """Runs each of `runs` in a task of its own, so that a slow client, a silent engine and a closed connection do not
+    block each other.
 
-    Used as a context manager; leaving it ends the events, which aborts the engine. What arrived in one burst is taken
-    as one list, and so becomes one write.
+    Used as a context manager; leaving it ends the runs, which aborts their engines. What arrived of a run in one burst
+    is taken as one list, and so becomes one write.
     """
 
-    def __init__(self, events: AsyncGenerator[T, None], receive: Receive) -> None:
-        self._events = events
+    def __init__(self, runs: Sequence[AsyncGenerator[T, None]], receive: Receive) -> None:
+        self._runs = runs
         self._receive = receive
-        self._arrived: list[T] = []
+        self._arrived: list[list[T]] = [[] for _ in runs]
+        self._num_running = len(runs)
         self._gone = False
-        self._ended = False
         self._error: BaseException | None = None
         self._loop = asyncio.get_running_loop()
         self._waiter: asyncio.Future[None] | None = None
@@ -39,7 +39,9 @@ class Pump(Generic[T]):
         self._timer: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Pump[T]:
-        self._running = asyncio.create_task(self._run())
+        self._tasks = [
+            asyncio.create_task(self._read(run, into)) for run, into in zip(self._runs, self._arrived, strict=True)
+        ]
         self._watching = asyncio.create_task(self._watch())
         return self
 
@@ -49,18 +51,20 @@ class Pump(Generic[T]):
         if self._timer is not None:
             self._timer.cancel()
         self._watching.cancel()
-        if not self._running.done():
-            self._running.cancel()
-            await asyncio.gather(self._running, return_exceptions=True)
+        if self._num_running:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def take(self, patience_s: float | None = None) -> list[T] | None:
-        """All that has arrived; an empty list after `patience_s` of silence; None when the events have ended.
+    async def take(self, patience_s: float | None = None) -> tuple[int, list[T]] | None:
+        """(index of a run, all that has arrived of it); an empty list after `patience_s` of silence; None when all runs
+        have ended.
 
         Raises:
             ClientGone: the connection is closed.
-            Exception: what the events raised, after all that came before it was taken.
+            Exception: what a run raised, after all that came before it was taken.
         """
-        if not (self._arrived or self._ended or self._gone):
+        if not (any(self._arrived) or self._is_over or self._gone):
             self._waiting_since = self._loop.time()
             if patience_s is not None and self._timer is None:
                 self._timer = self._loop.call_later(patience_s, self._check_patience, patience_s)
@@ -68,12 +72,18 @@ class Pump(Generic[T]):
             await self._waiter
         if self._gone:
             raise ClientGone
-        if self._arrived:
-            taken, self._arrived = self._arrived, []
-            return taken
+        for index, arrived in enumerate(self._arrived):
+            if arrived:
+                taken = arrived.copy()
+                arrived.clear()
+                return index, taken
         if self._error is not None:
             raise self._error
-        return None if self._ended else []
+        return (0, []) if self._num_running else None
+
+    @property
+    def _is_over(self) -> bool:
+        return self._error is not None or not self._num_running
 
     def _check_patience(self, patience_s: float) -> None:
         """One timer for all takes: starting and stopping one for each would cost more than handing over a token."""
@@ -87,16 +97,16 @@ class Pump(Generic[T]):
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    async def _run(self) -> None:
+    async def _read(self, run: AsyncGenerator[T, None], into: list[T]) -> None:
         try:
-            async with aclosing(self._events) as events:
-                async for event in events:
-                    self._arrived.append(event)
+            async with aclosing(run):
+                async for event in run:
+                    into.append(event)
                     self._wake()
         except Exception as error:
-            self._error = error
+            self._error = self._error or error
         finally:
-            self._ended = True
+            self._num_running -= 1
             self._wake()
 
     async def _watch(self) -> None:

@@ -102,8 +102,9 @@ class LegStream:
     def _take_choice(self, choice: dict[str, Any]) -> None:
         ids = choice.get("token_ids")
         if ids:
-            if not all(type(i) is int and i >= 0 for i in ids):
-                raise ValueError("token ids are numbers from 0 on")
+            for i in ids:
+                if type(i) is not int or i < 0:
+                    raise ValueError("token ids are numbers from 0 on")
             self._ids += ids
             self._num_ids += len(ids)
             self._last_id = ids[-1]

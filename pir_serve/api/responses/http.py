@@ -130,9 +130,9 @@ class _Whole:
         generation = self.generation
         generation.opening()
         try:
-            async with Pump[TurnEvent](generation.turn.events(), receive) as pump:
-                while (events := await pump.take()) is not None:
-                    await generation.take(events)
+            async with Pump[TurnEvent]([generation.turn.events()], receive) as pump:
+                while (burst := await pump.take()) is not None:
+                    await generation.take(burst[1])
             response = json_reply(generation.body, headers=self._headers())
         except ClientGone:
             logger.info("%s: the client has gone", self.headers["x-request-id"])
@@ -154,15 +154,15 @@ class _Streamed(_Whole):
         generation = self.generation
         keepalive_s = generation.gateway.settings.keepalive_s
         try:
-            async with Pump[TurnEvent](generation.turn.events(), receive) as pump:
+            async with Pump[TurnEvent]([generation.turn.events()], receive) as pump:
                 # Until something has come, an error can still be a proper HTTP status.
-                events = await pump.take(keepalive_s)
+                burst = await pump.take(keepalive_s)
                 await start_stream(send, self.headers)
                 await write(send, _joined(generation.opening()))
                 try:
-                    while events is not None:
-                        await write(send, _joined(await generation.take(events)) if events else KEEPALIVE)
-                        events = await pump.take(keepalive_s)
+                    while burst is not None:
+                        await write(send, _joined(await generation.take(burst[1])) if burst[1] else KEEPALIVE)
+                        burst = await pump.take(keepalive_s)
                 except ClientGone:
                     raise
                 except asyncio.CancelledError:

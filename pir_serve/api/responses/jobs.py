@@ -83,9 +83,9 @@ class Job:
         logging_ = asyncio.create_task(self._log_for_ever())
         last: list[Event] = []
         try:
-            async with Pump[TurnEvent](generation.turn.events(), _never) as pump:
-                while (events := await pump.take()) is not None:
-                    made = await generation.take(events)
+            async with Pump[TurnEvent]([generation.turn.events()], _never) as pump:
+                while (burst := await pump.take()) is not None:
+                    made = await generation.take(burst[1])
                     if generation.status.is_running:
                         self._publish(made)
                     else:
@@ -232,10 +232,10 @@ class Replay:
         source = self._source
         events = _followed(source, self._after) if isinstance(source, Job) else self._read(source)
         try:
-            async with Pump[bytes](events, receive) as pump:
+            async with Pump[bytes]([events], receive) as pump:
                 await start_stream(send, self._headers)
-                while (batch := await pump.take(keepalive_s)) is not None:
-                    await write(send, b"".join(batch) or KEEPALIVE)
+                while (burst := await pump.take(keepalive_s)) is not None:
+                    await write(send, b"".join(burst[1]) or KEEPALIVE)
             await write(send, DONE)
         except ClientGone:
             return

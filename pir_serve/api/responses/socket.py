@@ -193,9 +193,9 @@ class _Connection:
         await self._send(generation.opening(), active.stream_id)
         events = generation.turn.steered_events(active.steering.mailbox)
         try:
-            async with Pump[TurnEvent | Steered](events, _never) as pump:
+            async with Pump[TurnEvent | Steered]([events], _never) as pump:
                 while (burst := await pump.take()) is not None:
-                    await self._forward(active, burst)
+                    await self._forward(active, burst[1])
         except (WebSocketDisconnect, _PeerStuck):
             raise
         except Exception as error:  # the edge of a request
