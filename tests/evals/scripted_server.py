@@ -120,6 +120,7 @@ class PlainServer:
     fault: Fault | None = None
     honours_stop: bool = True
     model: str = "scripted"
+    port: int = 0
     delay_s: float = 0.0
     bodies: list[dict[str, Any]] = field(default_factory=list)
     calls: Counter[str] = field(default_factory=Counter)
@@ -184,7 +185,7 @@ def serving(server: PlainServer) -> Iterator[PlainServer]:
 
     async def start() -> None:
         await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
+        site = web.TCPSite(runner, "127.0.0.1", server.port)
         await site.start()
         server.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
 
