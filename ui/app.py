@@ -81,6 +81,7 @@ def build(users: Users, runs: Runs) -> gr.Blocks:
             return frame | await _settings_of(users, settings, saved, request)
 
         page.load(arrive, [desk, saved], [*chat.outputs, *settings], **QUIET).then(**looked)
+        page.load(None, None, None, js="() => pir.arrive()")
         for setting in settings:
             setting.change(lambda *values: list(values), settings, saved, **QUIET)
         settings[-1].change(None, settings[-1], None, js="(theme) => pir.theme(theme)")

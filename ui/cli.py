@@ -28,14 +28,14 @@ Examples:
 @click.option(
     "--users",
     "users_file",
-    type=click.Path(dir_okay=False, exists=True, path_type=Path),
+    type=click.Path(dir_okay=False, path_type=Path),
     help="TOML file of who may log in: [ann], password, api_key (a key of the gateway).",
 )
 @click.option(
     "--run",
     "runs",
     multiple=True,
-    type=click.Path(file_okay=False, exists=True, path_type=Path),
+    type=click.Path(file_okay=False, path_type=Path),
     help="A run of `pir eval` to read in it; repeat it to read two side by side.",
 )
 def ui(

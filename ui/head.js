@@ -8,6 +8,10 @@ window.pir = {
   show(what, on) {
     document.body.classList.toggle(`no-${what}`, !on);
   },
+  arrive() {
+    // On a phone the list would lie over the conversation.
+    if (innerWidth < 768) document.querySelector("#side.open .toggle-button")?.click();
+  },
   tab(name) {
     for (const tab of document.querySelectorAll("[role=tab]")) if (tab.textContent.trim() === name) tab.click();
   },

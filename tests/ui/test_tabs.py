@@ -112,7 +112,7 @@ def test_runs_are_read_filtered_and_put_side_by_side(page: Page, runs_app: Serve
 def test_settings_last_and_asking_can_be_turned_off(page: Page, app: Server, shoot: Shoot) -> None:
     visit(page, app)
     page.get_by_role("button", name="Settings").click()
-    page.get_by_label("never", exact=True).check()
+    page.get_by_label("never", exact=True).click()  # nothing lies over it
     page.get_by_label("Dark").check()
     expect(page.locator("body.dark")).to_have_count(1)
     say(page, "Tom works for 5 hours. How much does Tom earn?")
