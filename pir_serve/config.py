@@ -19,7 +19,8 @@ from typing import Any
 
 from pir_serve.errors import ConfigError
 from pir_serve.policy import NO_ASK_SUFFIX
-from pir_serve.settings import CONFIG_VARIABLE, MODELS_PREFIX, PREFIX, Settings, field_types, read_value
+from pir_serve.setting_values import read_value
+from pir_serve.settings import CONFIG_VARIABLE, MODELS_PREFIX, PREFIX, Settings, field_types
 
 MODEL_KEYS = ("engine", "engine_url", "engine_api_key", "model", "tokenizer", "mode", "threads")
 """Of a model's table."""

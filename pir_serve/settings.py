@@ -12,7 +12,6 @@ import ipaddress
 import os
 import re
 import sys
-import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from typing import Any, Literal
 
 from pir_serve.errors import ConfigError
 from pir_serve.presets import ModeChoice
+from pir_serve.setting_values import choices_of, read_value
 
 BUILTIN_MODEL = Path(__file__).parent / "builtin" / "pir-tiny"
 AUTO_RESPONSE = "No user is available. Use your best judgment: take the most likely reading and go on."
@@ -169,7 +169,7 @@ class Settings:
         if self.gate_nats is not None and not 0 <= self.gate_nats <= 100:
             raise ConfigError(f"gate_nats is {self.gate_nats}; it must lie between 0 and 100 nats")
         for field in dataclasses.fields(self):
-            choices = _choices(field_types()[field.name])
+            choices = choices_of(field_types()[field.name])
             if choices and getattr(self, field.name) not in choices:
                 raise ConfigError(
                     f"{field.name} is {getattr(self, field.name)!r}; it must be one of {', '.join(choices)}"
@@ -286,29 +286,3 @@ def is_loopback(host: str) -> bool:
 def field_types() -> dict[str, Any]:
     """Of `Settings`, by name."""
     return typing.get_type_hints(Settings)
-
-
-def _choices(hint: Any) -> tuple[str, ...]:
-    return typing.get_args(hint) if typing.get_origin(hint) is Literal else ()
-
-
-def read_value(key: str, text: str, hint: Any) -> Any:
-    """A variable's text as a value of its field's type. Raises: ConfigError, with the variable's name."""
-    if typing.get_origin(hint) is types.UnionType:  # X | None: an empty variable is "not set"
-        if not text:
-            return None
-        hint = next(a for a in typing.get_args(hint) if a is not type(None))
-    if typing.get_origin(hint) is tuple:
-        return tuple(part.strip() for part in text.split(",") if part.strip())
-    if hint is bool:
-        if text.lower() in ("1", "true", "yes", "on"):
-            return True
-        if text.lower() in ("0", "false", "no", "off", ""):
-            return False
-        raise ConfigError(f"{key} is {text!r}; it must be true or false")
-    if hint in (int, float):
-        try:
-            return hint(text)
-        except ValueError:
-            raise ConfigError(f"{key} is {text!r}; it must be a number") from None
-    return Path(text) if hint is Path else text

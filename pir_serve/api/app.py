@@ -18,7 +18,8 @@ from starlette.routing import Route, WebSocketRoute
 from pir_serve.api import sessions
 from pir_serve.api.chat import chat_completions
 from pir_serve.api.door import Door
-from pir_serve.api.gateway import Gateway, error_reply, json_reply, request_id
+from pir_serve.api.exchange import error_reply, json_reply, request_id
+from pir_serve.api.gateway import Gateway
 from pir_serve.api.metrics import metrics
 from pir_serve.api.openapi import openapi
 from pir_serve.api.responses import http as responses

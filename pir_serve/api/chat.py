@@ -16,7 +16,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pir_serve.api import reply
 from pir_serve.api.chat_request import ChatRequest, parse
-from pir_serve.api.gateway import Gateway, json_reply, read_body, visit_of
+from pir_serve.api.exchange import json_reply, read_body, visit_of
+from pir_serve.api.gateway import Gateway
 from pir_serve.api.outcome import Outcome, conclude, keep
 from pir_serve.api.pump import ClientGone, Pump
 from pir_serve.api.sse import DONE, KEEPALIVE, STOPPING, end_stream, start_stream, write

@@ -16,7 +16,8 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pir_serve.access.visit import Visit
-from pir_serve.api.gateway import Gateway, error_reply
+from pir_serve.api.exchange import error_reply
+from pir_serve.api.gateway import Gateway
 from pir_serve.errors import PirError
 from pir_serve.telemetry.logs import current_request_id
 

@@ -21,7 +21,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message
 
 from pir_serve.api.chat import chat_completions
-from pir_serve.api.gateway import Gateway, json_reply, read_body, visit_of
+from pir_serve.api.exchange import json_reply, read_body, visit_of
+from pir_serve.api.gateway import Gateway
 from pir_serve.api.request import read_body_as, read_object
 from pir_serve.api.session_views import NodeWriter, export_row, session_object
 from pir_serve.errors import NotAwaitingUser, ReasoningHidden, RequestError, SessionNotFound

@@ -10,7 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response as HttpResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from pir_serve.api.gateway import Gateway, json_reply, read_body, request_id, visit_of
+from pir_serve.api.exchange import json_reply, read_body, request_id, visit_of
+from pir_serve.api.gateway import Gateway
 from pir_serve.api.pump import ClientGone, Pump
 from pir_serve.api.request import read_object
 from pir_serve.api.responses.body import own_params, parse

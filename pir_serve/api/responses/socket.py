@@ -20,7 +20,8 @@ import orjson
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from pir_serve.access.visit import Visit
-from pir_serve.api.gateway import Gateway, error_reply
+from pir_serve.api.exchange import error_reply
+from pir_serve.api.gateway import Gateway
 from pir_serve.api.pump import Pump
 from pir_serve.api.request import read_object
 from pir_serve.api.responses.body import ResponsesRequest, own_params, parse
