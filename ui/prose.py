@@ -10,7 +10,7 @@ from latex2mathml.converter import convert
 from markdown_it import MarkdownIt
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 
-_BARE = re.compile(r"\$[^$]*\$|(\\boxed\{(?:[^{}]|\{[^{}]*\})*\})", re.DOTALL)
+_BARE = re.compile(r"\$\$.*?\$\$|\$[^$]*\$|(\\boxed\{(?:[^{}]|\{[^{}]*\})*\})", re.DOTALL)
 """Models write \\boxed{42} outside of math."""
 _BRACKETS = re.compile(r"\\\[(.+?)\\\]|\\\((.+?)\\\)", re.DOTALL)
 

@@ -98,6 +98,7 @@ def test_mathematics_is_set_and_hostile_text_is_only_text(page: Page, scripted_a
     page.get_by_role("button", name="Metric", exact=True).click()
     expect(page.locator("#log .answer mfrac")).to_be_visible()
     expect(page.locator("#log .answer msqrt")).to_be_visible()
+    expect(page.locator("#log .answer")).not_to_contain_text("$")
     expect(page.locator("#log .answer strong")).to_have_text("twice")
     shoot(page, "06-mathematics")
     page.get_by_role("button", name="New conversation").click()
