@@ -11,11 +11,12 @@ PORT ?= 8000
 VLLM_VENV ?= .venv-vllm
 SGLANG_VENV ?= .venv-sglang
 CLIENTS_VENV ?= .venv-clients
+LOCK = $(BIN)/uv pip compile --quiet --upgrade --constraint $(STAMPS)/lock.txt --generate-hashes --no-annotate --python-version 3.11 --python-platform linux --custom-compile-command "make lock"
 # One torch thread a process: with two on a busy small machine a tiny model runs many times slower.
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help serve test lint demo test-engines test-clients train-smoke bench setup setup-test setup-train setup-evals setup-ui clean
+.PHONY: help serve test lint demo lock test-engines test-clients train-smoke bench setup setup-test setup-train setup-evals setup-ui clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -64,6 +65,14 @@ test-engines: setup-test ## Install real vLLM and SGLang (CPU) and run the engin
 test-clients: setup-test ## Install stock clients (Python and JavaScript) and play each against a real gateway
 	@PYTHON=$(PYTHON) bash tests/clients/install.sh $(CLIENTS_VENV)
 	@CLIENTS_VENV=$(CLIENTS_VENV) $(BIN)/python -m pytest tests/clients -m clients
+
+lock: $(STAMPS)/venv ## Write the hashes of what the container images install; needs an index with PyTorch for CPUs, in UV_EXTRA_INDEX_URL
+	@$(PIP) uv
+	@sed 's/^torch==.*/&+cpu/' requirements.txt > $(STAMPS)/lock.txt
+	@$(LOCK) --output-file deploy/locks/core.txt --extra postgres --extra otel pyproject.toml
+	@$(LOCK) --output-file deploy/locks/local.txt --extra postgres --extra otel --extra local pyproject.toml
+	@$(LOCK) --output-file deploy/locks/ui.txt --extra ui pyproject.toml
+	@echo hatchling | $(LOCK) --output-file deploy/locks/build.txt -
 
 train-smoke: setup-train ## The whole training pipeline in miniature, asserting that it learned
 	@$(BIN)/pir train tiny --config training/configs/tiny_smoke.yaml --output out/smoke --check
