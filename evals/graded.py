@@ -8,7 +8,7 @@ from pathlib import Path
 
 from evals.grading import GradingOptions, grade
 from evals.metrics import Scored
-from evals.rows import Row, Transcript
+from evals.rows import STOCK, Row, Transcript
 from evals.runs import Run, RunError, read_run
 
 WORKERS = 4
@@ -18,15 +18,21 @@ WORKERS = 4
 def graded_run(folder: Path, options: GradingOptions | None = None) -> tuple[Run, list[Scored]]:
     """A run, graded now: all that is ever put side by side was graded by the same graders.
 
+    Stock tasks of lm-eval are left out: it has graded them itself.
+
     Raises:
-        RunError: the folder holds no run, or a conversation of a row that it lacks.
+        RunError: the folder holds no run, nothing of our tasks, or a conversation of a row that it lacks.
     """
     run = read_run(folder)
     rows = {(row.task, row.row_id) for row in run.rows}
     lost = [t.row_id for t in run.transcripts if (t.task, t.row_id) not in rows]
     if lost:
         raise RunError(f"{folder} has conversations of rows that it lacks: {', '.join(lost[:3])}")
-    return run, graded(run.rows, run.transcripts, options)
+    stock = {(row.task, row.row_id) for row in run.rows if row.source == STOCK}
+    ours = [t for t in run.transcripts if (t.task, t.row_id) not in stock]
+    if run.transcripts and not ours:
+        raise RunError(f"{folder} holds stock tasks only: lm-eval grades them, its own results have their figures")
+    return run, graded(run.rows, ours, options)
 
 
 def graded(

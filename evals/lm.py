@@ -23,7 +23,7 @@ from lm_eval.api.model import LM, CacheHook
 from evals.legs import Endpoint, Sampling, Server
 from evals.lm_tasks import pack, row_of
 from evals.player import Player, Request, Settings, conditions_of, plays_of
-from evals.rows import CONDITIONS, Row, Transcript
+from evals.rows import CONDITIONS, STOCK, Row, Transcript
 from evals.runs import RunError, RunWriter, digest, environment
 from evals.simulators import User, simulator
 
@@ -290,7 +290,7 @@ def _overridden(sampling: Sampling, options: Mapping[str, Any]) -> Sampling:
 
 
 def _stock_row(task: str, prompt: str) -> Row:
-    return Row(digest(prompt), digest(prompt), task, prompt, prompt, (), "", source="stock lm-eval task")
+    return Row(digest(prompt), digest(prompt), task, prompt, prompt, (), "", source=STOCK)
 
 
 def _cut(text: str, until: Sequence[str]) -> str:

@@ -20,6 +20,9 @@ Condition = Literal["interactive", "no_ask", "full"]
 complete text, asking off (the ceiling)."""
 CONDITIONS: tuple[Condition, ...] = ("interactive", "no_ask", "full")
 
+STOCK = "stock lm-eval task"
+"""Source of the rows of lm-eval's own tasks, which it grades itself."""
+
 StopReason = Literal["answer", "length", "turns", "error"]
 """How a conversation ended: with an answer; out of tokens; asking beyond the cap of turns; by an error."""
 Culprit = Literal["", "model", "server", "simulator", "harness"]

@@ -5,6 +5,7 @@ COMMANDS = {
     "tasks": "List the tasks and groups, with their options.",
     "lm-eval": "lm-eval's own command line, with our model and tasks.",
     "compare": "Compare two runs: paired tests, with corrections.",
+    "table": "Print several runs, or the parts of one, as a table.",
     "report": "Write a run's report: Markdown, CSV, JSON, plots.",
     "view": "Read a run's conversations in one HTML page.",
     "agreement": "Compare a judge with people's labels.",
