@@ -11,7 +11,7 @@ PORT ?= 8000
 VLLM_VENV ?= .venv-vllm
 SGLANG_VENV ?= .venv-sglang
 CLIENTS_VENV ?= .venv-clients
-LOCK = $(BIN)/uv pip compile --quiet --upgrade --constraint $(STAMPS)/lock.txt --generate-hashes --no-annotate --python-version 3.11 --python-platform linux --custom-compile-command "make lock"
+LOCK = $(BIN)/uv pip compile --quiet --upgrade --constraint $(STAMPS)/lock.txt --generate-hashes --no-emit-package pip --no-annotate --python-version 3.11 --python-platform linux --custom-compile-command "make lock"
 # One torch thread a process: with two on a busy small machine a tiny model runs many times slower.
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
