@@ -17,6 +17,7 @@ PirError
 │   ├── EngineUnavailable       503 engine_unavailable; nothing was produced
 │   │   └── EngineBusy          503 engine_busy; it is well, but takes no more for now
 │   ├── EngineRejected          502 engine_rejected; the engine refused our request
+│   │   └── EngineMisconfigured 502 engine_misconfigured; whatever the request: our key, or no such model there
 │   └── EngineProtocolError     502 engine_protocol_error; its reply made no sense
 ├── StoreError           503 store_unavailable
 └── ConfigError          wrong settings or files; never reaches HTTP: the process says so and exits 2
@@ -124,6 +125,10 @@ class EngineBusy(EngineUnavailable):
 
 class EngineRejected(EngineError):
     code = "engine_rejected"
+
+
+class EngineMisconfigured(EngineRejected):
+    code = "engine_misconfigured"
 
 
 class EngineProtocolError(EngineError):

@@ -10,9 +10,13 @@ from pir_serve.telemetry.tracing import RequestSpan
 class Visit:
     """Made where a request comes in and left where it ends; a response made in the background stays on."""
 
-    def __init__(self, request_id: str, caller: Caller, limiter: Limiter, span: RequestSpan | None = None) -> None:
+    def __init__(
+        self, request_id: str, caller: Caller, limiter: Limiter, span: RequestSpan | None = None, trace: str = ""
+    ) -> None:
         self.request_id = request_id
         self.caller = caller
+        self.trace = trace
+        """W3C `traceparent` that the client sent; "" if it sent none that is good."""
         self.span = span
         """None: it is not traced."""
         self.error: str | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import re
 import time
 import weakref
 from collections import deque
@@ -43,6 +44,7 @@ _PAUSE_S = 0.05
 """Before what is done after a reply: the client's next request, which often follows at once, goes first."""
 _MAX_LATER = 256
 """Of what may wait to be done after a reply; beyond it the store is too slow, and replies go first."""
+_TRACEPARENT = re.compile("00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _LATER_S = 5.0
 """For that to be finished when the gateway stops."""
 
@@ -202,7 +204,8 @@ class Gateway:
         """Of a request; `name` says what it is until it is known better. Raises: Unauthorized, StoreError."""
         caller = await self.auth.caller(headers)
         span = None if self.tracer is None else self.tracer.request(name, headers, request_id)
-        return Visit(request_id, caller, self.limiter, span)
+        trace = headers.get("traceparent", "")
+        return Visit(request_id, caller, self.limiter, span, trace if _TRACEPARENT.fullmatch(trace) else "")
 
     def passes_tools(self, served: ServedModel) -> bool:
         """Whether the model is shown a request's ordinary tools."""

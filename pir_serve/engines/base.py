@@ -38,6 +38,8 @@ class LegRequest:
     session: str = ""
     """Affinity key: legs of one session should meet the same engine, whose prefix cache holds their past."""
     request_id: str = ""
+    trace: str = ""
+    """W3C `traceparent` for the engine's own traces; "": none."""
     tenant: str = ""
     """Cache partition: engines must not share prefixes across tenants."""
     interactive: bool = True

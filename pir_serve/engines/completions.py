@@ -186,6 +186,8 @@ class CompletionsEngine(ABC):
             headers["X-Session-ID"] = _header_safe(request.session)
         if request.request_id:
             headers["X-Request-Id"] = self._upstream_id(request)
+        if request.trace:
+            headers["traceparent"] = request.trace
         return headers
 
     def _upstream_id(self, request: LegRequest) -> str:

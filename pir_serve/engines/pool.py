@@ -15,7 +15,14 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
 from pir_serve.engines.base import Engine, LegRequest, TokenChunk
 from pir_serve.engines.member import STRIKES, Member, State
-from pir_serve.errors import ConfigError, EngineBusy, EngineError, EngineProtocolError, EngineUnavailable
+from pir_serve.errors import (
+    ConfigError,
+    EngineBusy,
+    EngineError,
+    EngineMisconfigured,
+    EngineProtocolError,
+    EngineUnavailable,
+)
 
 log = logging.getLogger(__name__)
 
@@ -79,8 +86,10 @@ class EnginePool:
                         has_begun = True
                         yield chunk
                 return
-            except (EngineUnavailable, EngineProtocolError) as error:
+            except (EngineUnavailable, EngineProtocolError, EngineMisconfigured) as error:
                 tried[member] = error
+                if isinstance(error, EngineMisconfigured):
+                    member.strikes = STRIKES  # its health probe knows nothing of keys and models; a trial does
                 if not isinstance(error, EngineBusy):
                     log.warning("%s failed a leg: %s", member.name, error)
                     member.suspect()

@@ -9,7 +9,14 @@ import orjson
 
 from pir_serve.engines.base import FinishReason, LegRequest, TokenChunk, Usage
 from pir_serve.engines.sse import SseParser
-from pir_serve.errors import EngineBusy, EngineError, EngineProtocolError, EngineRejected, EngineUnavailable
+from pir_serve.errors import (
+    EngineBusy,
+    EngineError,
+    EngineMisconfigured,
+    EngineProtocolError,
+    EngineRejected,
+    EngineUnavailable,
+)
 
 _FINISH_REASONS: dict[str, FinishReason] = {"stop": "stop", "length": "length", "abort": "abort"}
 
@@ -136,12 +143,13 @@ def refusal(status: int, body: bytes, name: str) -> EngineError:
 
 
 def _failure(code: int, message: str) -> EngineError:
-    """5xx, a full queue (429, 503) and timeouts pass or are another engine's chance; the rest is about our request."""
+    """5xx, a full queue (429, 503) and timeouts pass or are another engine's chance; so is one that does not know our key
+    or the model. The rest is about our request."""
     if code in (429, 503):
         return EngineBusy(message)
     if code >= 500 or code == 408:
         return EngineUnavailable(message)
-    return EngineRejected(message)
+    return EngineMisconfigured(message) if code in (401, 403, 404) else EngineRejected(message)
 
 
 def _code(raw: Any) -> int:

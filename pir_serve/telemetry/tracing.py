@@ -65,8 +65,7 @@ class RequestSpan:
 
     @property
     def traceparent(self) -> str:
-        context = self._span.get_span_context()
-        return f"00-{context.trace_id:032x}-{context.span_id:016x}-{int(context.trace_flags):02x}"
+        return traceparent_of(self._span)
 
     def begins(self, model: str, attributes: Attributes) -> None:
         """What is generated for it."""
@@ -92,6 +91,11 @@ class RequestSpan:
 
     def end(self, error: str | None = None) -> None:
         end(self._span, {}, error)
+
+
+def traceparent_of(span: Span) -> str:
+    context = span.get_span_context()
+    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{int(context.trace_flags):02x}"
 
 
 def end(span: Span, attributes: Attributes, error: str | None = None) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 
 from pir_serve.access.visit import Visit
 from pir_serve.engines.base import Engine, LegRequest, TokenChunk
 from pir_serve.errors import EngineError
 from pir_serve.telemetry.metrics import Metrics
-from pir_serve.telemetry.tracing import Attributes, end
+from pir_serve.telemetry.tracing import Attributes, end, traceparent_of
 
 
 class WatchedEngine:
@@ -38,6 +39,8 @@ class WatchedEngine:
         leg = _WatchedLeg(self._model, self._metrics)
         parent = self._visit.span
         span = None if parent is None else parent.leg(self._model, {"pir.engine": self.name})
+        if trace := self._visit.trace if span is None else traceparent_of(span):
+            request = replace(request, trace=trace)
         chunks = self._engine.generate(request)
         assert isinstance(chunks, AsyncGenerator)
         clock = time.perf_counter

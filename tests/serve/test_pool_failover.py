@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pir_serve.engines import completions, pool
-from tests.engines.fake_server import Kind, Script
+from tests.engines.fake_server import PROBE, Kind, Script
 from tests.serve.brains import PROBLEM, QUESTION
 from tests.serve.served import Served, served, settle
 from tests.serve.thinking_server import ThinkingServer, thinking
@@ -126,3 +126,19 @@ async def test_a_host_that_falls_silent_midway_is_left(
         silent.is_deaf = True
         assert await asyncio.wait_for(asking, 5) == QUESTION
         await settle(lambda: silent.num_aborted == 1)
+
+
+@pytest.mark.parametrize("refusal", [(401, {"error": "Unauthorized"}), (404, {"error": {"message": "no model tiny"}})])
+async def test_a_server_that_does_not_know_our_key_or_the_model_is_left_and_the_user_notices_nothing(
+    gateway: Served, two: list[ThinkingServer], refusal: tuple[int, dict[str, object]]
+) -> None:
+    stranger, other = two
+    stranger.script = Script(refuse=refusal)
+    for _ in range(16):  # sessions of both
+        assert await question_of(gateway, stream=True) == QUESTION
+    asked = [body for body in stranger.bodies if body["prompt"] != PROBE]
+    assert len(asked) == 1, "once is enough to know"
+    assert len(other.bodies) == 16
+    other.script = Script(refuse=refusal)
+    reply = await gateway.chat()
+    assert reply.status_code == 503 and reply.json()["error"]["code"] == "engine_unavailable"

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,6 +19,8 @@ import pytest
 from tests.fakes import Line
 from tests.serve.brains import PROBLEM, QUESTION, curious
 from tests.serve.conftest import Desk, in_process
+from tests.serve.served import served
+from tests.serve.thinking_server import thinking
 
 pytest.importorskip("opentelemetry.sdk")
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -116,6 +119,20 @@ async def test_the_link_outlives_a_restart_and_the_clients_own_trace_is_joined(
         first.trace_id.hex() == "0af7651916cd43dd8448eb211c80319c" and first.parent_span_id.hex() == "b7ad6b7169203331"
     )
     assert second.links[0].span_id == first.span_id and second.trace_id != first.trace_id
+
+
+async def test_the_engines_own_trace_goes_on_from_the_leg(
+    tokenizer_dir: Path, tmp_path: Path, collector: Collector
+) -> None:
+    async with (
+        thinking(tokenizer_dir) as [server],
+        served([server], tokenizer_dir, tmp_path, traces=True) as gateway,
+    ):
+        server.headers.clear()
+        assert (await gateway.chat()).status_code == 200
+    [leg] = collector.named("text_completion thinker")
+    [sent] = [headers["traceparent"] for headers in server.headers]
+    assert sent.startswith(f"00-{leg.trace_id.hex()}-{leg.span_id.hex()}-0")
 
 
 async def test_what_people_and_the_model_wrote_is_in_no_trace(make_desk: MakeDesk, collector: Collector) -> None:
