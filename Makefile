@@ -16,7 +16,7 @@ LOCK = $(BIN)/uv pip compile --quiet --upgrade --constraint $(STAMPS)/lock.txt -
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help serve test lint demo lock test-engines test-clients train-smoke bench setup setup-test setup-train setup-evals setup-ui clean
+.PHONY: help serve test lint demo lock test-engines test-clients train-smoke bench docs setup setup-test setup-train setup-evals setup-ui clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -76,6 +76,10 @@ lock: $(STAMPS)/venv ## Write the hashes of what the container images install; n
 
 train-smoke: setup-train ## The whole training pipeline in miniature, asserting that it learned
 	@$(BIN)/pir train tiny --config training/configs/tiny_smoke.yaml --output out/smoke --check
+
+docs: setup-test ## Build the documentation as a site, in out/site
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "Open out/site/index.html"
 
 bench: setup-test ## Measure the gateway against the engine direct; writes docs/benchmarks.md
 	@$(BIN)/python -m benchmarks.gateway --write docs/benchmarks.md
