@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,6 +70,10 @@ def load_tasks(names: Sequence[str], metadata: Mapping[str, Any]) -> dict[str, A
     try:
         loaded: dict[str, Any] = dict(manager.load(list(names)))
     except (OSError, ValueError, LookupError, TypeError) as error:
+        if twice := re.search("multiple values for keyword argument '(.+)'", str(error)):
+            raise RunError(
+                f"{', '.join(names)} sets the option {twice[1]} itself; name the tasks in it instead of the group"
+            ) from error
         raise RunError(f"the data of {', '.join(names)} could not be loaded: {error}") from error
     _check_options(loaded["tasks"], metadata)
     return loaded

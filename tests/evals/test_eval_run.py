@@ -215,7 +215,7 @@ def test_where_there_is_no_answer_what_was_found_out_is_scored(tmp_path: Path, p
 
 
 WRONG_USES: list[tuple[list[Any], str]] = [
-    (["--tasks", "pir_nope"], "no task pir_nope; there are pir_builtin"),
+    (["--tasks", "pir_nope"], "no task pir_nope; there are pir_"),
     (["--tasks", "pir_builtin", "--option", "spilt=x"], "no option spilt; they have"),
     (["--tasks", "pir_builtin", "--option", "split=x"], "no split x; there are"),
     (["--tasks", "pir_builtin", "--option", "pairs"], "takes NAME=VALUE"),
@@ -227,7 +227,7 @@ WRONG_USES: list[tuple[list[Any], str]] = [
     (["--tasks", "pir_builtin", "--data", __file__], "no option data"),
     (["--tasks", "pir_builtin", "--model", "other"], "has no model other; it has scripted"),
     (["--tasks", ""], "no task"),
-    (["--tasks", "pir_smoke", "--option", "pairs=3"], "pairs"),
+    (["--tasks", "pir_smoke", "--option", "pairs=3"], "pir_smoke sets the option pairs itself"),
 ]
 
 
