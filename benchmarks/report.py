@@ -254,7 +254,9 @@ finds the suspension by the transcript's hash and sends the engine the exact ids
 is on the disk (fsync) before its last chunk leaves: that is most of what its end costs."""
 MEMORY = """A gateway of its own, warmed up with 256 replies; then so many conversations stop at a question. Suspended
 trajectories live on the disk, not in memory; what grows is caches and the allocator."""
-MORE = """- `python benchmarks/store.py`: how fast suspensions are stored and found among ten thousand.
+MORE = """- `python -m benchmarks.store`: how fast suspensions are stored, and found by every rung of the ladder among ten and a
+  hundred thousand, in SQLite and in PostgreSQL.
+- `python -m benchmarks.hot_path`: CPU time of a request and of a token in the gateway's own code, without sockets.
 - `python -m benchmarks.local_decoder`: our own decoder beside transformers' continuous batching.
 - `python -m benchmarks.real_engine`: throughput through the gateway over a real vLLM, beside vLLM direct."""
 

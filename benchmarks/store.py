@@ -1,32 +1,41 @@
-"""How fast suspensions are put and found again, and how large they are: `python benchmarks/store.py [--rows 10000]`.
+"""How fast suspensions are put and found again, by every rung of the ladder: `python -m benchmarks.store`.
 
-Builds a store of `--rows` suspensions in a temporary file, each of `--tokens` tokens with log-probabilities behind a
-conversation of `--messages` messages, and prints times (ms) and sizes (KB). Bars: resume by hash p99 <= 10 ms at 10,000
-rows; <= 20 KB of disk a suspension; RAM that does not grow with the rows.
+Builds a store of so many suspensions (`--rows`, several sizes one after the other), each of `--tokens` tokens with
+log-probabilities behind a conversation of `--messages` messages, in SQLite and, where one is installed, in a PostgreSQL
+of its own, and prints times and sizes. Bars: resume by hash p99 <= 10 ms at 10,000 rows; RAM that does not grow with the
+rows. 10,000 and 100,000 rows take about ten minutes.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import random
-import resource
-import statistics
 import tempfile
 import time
 from array import array
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from pir_serve.resume import Keys, Lookup, find
+import psutil
+
+from benchmarks.load import percentile
+from benchmarks.report import Table
+from pir_serve.resume import CALL_PREFIX, Keys, Lookup, find
 from pir_serve.store import codec
-from pir_serve.store.base import Suspension
+from pir_serve.store.base import Store, Suspension
 from pir_serve.store.sealed import Sealer
 from pir_serve.store.sqlite import SqliteStore
 from pir_serve.trajectory import Author, Segment, Trajectory
 from pir_serve.transcript import Turn
+from tests.serve.postgres import postgres_server
 
 _SECRET = b"s" * 32
+_LOOKUPS = 1000
+_PUTS = 300
+_FILLERS = 8
 
 
 def make_trajectory(rng: random.Random, tokens: int, question: str) -> Trajectory:
@@ -55,86 +64,152 @@ def conversation(k: int, messages: int) -> list[Turn]:
     return [(roles[j % 2], f"Message {j} of conversation {k}: " + "some words " * 30) for j in range(messages)]
 
 
-def _size(path: Path) -> int:
-    return path.stat().st_size
+@dataclass(frozen=True)
+class Measured:
+    """One kind of store with so many rows."""
+
+    store: str
+    rows: int
+    times_ms: Mapping[str, list[float]]
+    put_per_s: float
+    """While filling, by several clients at once; each row is durable before its client goes on."""
+    ram_kb_a_row: float
 
 
-async def timed(what: str, calls: list[Callable[[], Awaitable[object]]]) -> None:
-    times = []
-    for call in calls:
-        start = time.perf_counter()
-        await call()
-        times.append((time.perf_counter() - start) * 1000)
-    p50, p99 = statistics.median(times), statistics.quantiles(times, n=100)[98]
-    print(f"{what:<44} p50 {p50:7.2f} ms   p99 {p99:7.2f} ms   max {max(times):7.2f} ms")
+class Filled:
+    """A store with `rows` suspensions of one tenant, and requests that continue them."""
 
+    def __init__(self, store: Store, rows: int, tokens: int, messages: int) -> None:
+        self.store = store
+        self.rows = rows
+        self.rng = random.Random(7)
+        self.keys, self.sealer = Keys(_SECRET), Sealer([_SECRET])
+        self._messages = messages
+        self._now = time.time()
+        self.shapes = [make_trajectory(self.rng, tokens, "How many litres were spilled?") for _ in range(16)]
 
-async def run(rows: int, tokens: int, messages: int, path: Path) -> None:
-    rng = random.Random(7)
-    keys, sealer, now = Keys(_SECRET), Sealer([_SECRET]), time.time()
-    shapes = [make_trajectory(rng, tokens, "How many litres were spilled?") for _ in range(16)]
-    print(f"one trajectory of {tokens} tokens: {statistics.mean(len(codec.dump(t)) for t in shapes) / 1024:.1f} KB")
-
-    def make(k: int, sid: str) -> Suspension:
-        made = keys.for_suspension(conversation(k, messages), f"Question {k}?")
+    def suspension(self, k: int, sid: str) -> Suspension:
+        made = self.keys.for_suspension(conversation(k, self._messages), f"Question {k}?")
         return Suspension(
             sid=sid,
             tenant="t",
             scope="",
             model="model",
             digest="d",
-            trajectory=shapes[k % len(shapes)],
+            trajectory=self.shapes[k % len(self.shapes)],
             request={"temperature": 0.6},
             parent=None,
-            created=now,
-            expires=now + 86_400,
+            created=self._now,
+            expires=self._now + 86_400,
             **made._asdict(),
         )
 
-    store = SqliteStore(path, max_per_tenant=rows + 1000)
+    async def fill(self) -> float:
+        """Rows a second."""
+        numbers = iter(range(self.rows))
+
+        async def work() -> None:
+            for k in numbers:
+                await self.store.put(self.suspension(k, f"pir_{k}"))
+
+        began = time.perf_counter()
+        await asyncio.gather(*(work() for _ in range(_FILLERS)))
+        return self.rows / (time.perf_counter() - began)
+
+    async def must_find(self, how: str | None, request: Lookup) -> None:
+        found = await find(request, self.store, self.keys, self.sealer)
+        assert (found and found.how) == how, (found, how)
+
+    def rungs(self, k: int) -> dict[str, Callable[[], Awaitable[object]]]:
+        """A request about conversation `k`, in every way in which one can be found; and a miss."""
+
+        def lookup(number: int = k, last: int = 0, **fields: object) -> Lookup:
+            seen = [*conversation(number, self._messages), ("assistant", f"Question {number}?"), ("user", "3")]
+            return Lookup(tenant="t", digest="d", messages=seen[-last:], **fields)  # type: ignore[arg-type]
+
+        key = self.keys.for_suspension(conversation(k, self._messages), f"Question {k}?").transcript_key
+        handle = self.sealer.seal(f"pir_{k}", tenant="t", digest="d", transcript_key=key, expires=self._now + 86_400)
+        call = f"{CALL_PREFIX}{k}"
+        return {
+            "its id": lambda: self.must_find("exact", lookup(explicit_sid=f"pir_{k}")),
+            "tool call id": lambda: self.must_find("exact", lookup(tool_call_id=call)),
+            "sealed handle": lambda: self.must_find("sealed", lookup(sealed=(handle,))),
+            "hash of the transcript": lambda: self.must_find("hash", lookup()),
+            "question, history cut": lambda: self.must_find("heuristic", lookup(last=3)),
+            "nothing: never seen": lambda: self.must_find(None, lookup(self.rows + k)),
+        }
+
+
+async def measure(name: str, store: Store, rows: int, tokens: int, messages: int) -> Measured:
     await store.start()
-    await store.put(make(0, "pir_0"))
-    before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    start = time.perf_counter()
-    for k in range(1, rows):
-        await store.put(make(k, f"pir_{k}"))
-    took = time.perf_counter() - start
-    after_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    print(f"filled {rows} rows in {took:.1f} s ({rows / took:.0f}/s, each on the disk before the next)")
-    print(f"disk {_size(path) / rows / 1024:.1f} KB a row; RAM {(after_kb - before_kb) / rows:.2f} KB a row")
+    try:
+        filled = Filled(store, rows, tokens, messages)
+        await store.put(filled.suspension(0, "pir_first"))
+        await store.delete("t", "pir_first")
+        process = psutil.Process()
+        before = process.memory_info().rss
+        put_per_s = await filled.fill()
+        grown = process.memory_info().rss - before
+        times: dict[str, list[float]] = {}
+        for k in (filled.rng.randrange(rows) for _ in range(_LOOKUPS)):
+            for what, call in filled.rungs(k).items():
+                times.setdefault(what, []).append(await _ms(call))
+        new = [filled.suspension(rows + k, f"pir_{rows + k}") for k in range(_PUTS)]
+        times["put"] = [await _ms(lambda one=one: store.put(one)) for one in new]  # type: ignore[misc]
+    finally:
+        await store.aclose()
+    return Measured(name, rows, times, put_per_s, grown / 1024 / rows)
 
-    def lookup(k: int, **fields: str) -> Lookup:
-        seen: list[Turn] = [*conversation(k, messages), ("assistant", f"Question {k}?"), ("user", "3")]
-        return Lookup(tenant="t", digest="d", messages=seen, **fields)
 
-    async def must_find(request: Lookup, how: str) -> None:
-        found = await find(request, store, keys, sealer)
-        assert found is not None and found.how == how, (found and found.how, how)
+async def _ms(call: Callable[[], Awaitable[object]]) -> float:
+    began = time.perf_counter()
+    await call()
+    return (time.perf_counter() - began) * 1e3
 
-    async def must_miss(request: Lookup) -> None:
-        assert await find(request, store, keys, sealer) is None
 
-    some = [rng.randrange(rows) for _ in range(1000)]
-    await timed("find by id", [lambda k=k: must_find(lookup(k, explicit_sid=f"pir_{k}"), "exact") for k in some])  # type: ignore[misc]
-    await timed("find by hash", [lambda k=k: must_find(lookup(k), "hash") for k in some])  # type: ignore[misc]
-    cut = [(k, Lookup(tenant="t", digest="d", messages=list(lookup(k).messages)[-3:])) for k in some]
-    await timed("find by question, history cut", [lambda r=r: must_find(r, "heuristic") for _, r in cut])  # type: ignore[misc]
-    await timed("miss (a conversation never seen)", [lambda k=k: must_miss(lookup(rows + k)) for k in some])  # type: ignore[misc]
-    await timed("put", [lambda k=k: store.put(make(k, f"pir_b{k}")) for k in range(500)])  # type: ignore[misc]
+def table(measured: list[Measured]) -> Table:
+    head = ["found by"]
+    for one in measured:
+        head += [f"{one.store}, {one.rows:,} rows: p50 ms", "p99 ms"]
+    lines = []
+    for what in measured[0].times_ms:
+        figures = [f"{percentile(one.times_ms[what], p):.2f}" for one in measured for p in (50, 99)]
+        lines.append([what, *figures])
+    return Table(head, lines)
 
-    start = time.perf_counter()
-    print(f"expire: {await store.expire(now + 86_400)} rows in {time.perf_counter() - start:.1f} s")
-    await store.aclose()
+
+@contextlib.contextmanager
+def stores(rows: int) -> Iterator[Iterator[tuple[str, Store]]]:
+    """Empty ones; PostgreSQL only where it is installed."""
+    with tempfile.TemporaryDirectory() as folder, postgres_server(durable=True) as server:
+
+        def each() -> Iterator[tuple[str, Store]]:
+            yield "SQLite", SqliteStore(Path(folder) / "pir.db", max_per_tenant=rows + 2 * _PUTS)
+            if server is not None:
+                yield "PostgreSQL", server.store(max_per_tenant=rows + 2 * _PUTS)
+
+        yield each()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, default=10_000)
-    parser.add_argument("--tokens", type=int, default=4000)
+    parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000])
+    parser.add_argument("--tokens", type=int, default=1000)
     parser.add_argument("--messages", type=int, default=9)
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        asyncio.run(run(args.rows, args.tokens, args.messages, Path(folder) / "pir.db"))
+    measured = []
+    for rows in args.rows:
+        with stores(rows) as made:
+            for name, store in made:
+                measured.append(asyncio.run(measure(name, store, rows, args.tokens, args.messages)))
+    size_kb = len(codec.dump(make_trajectory(random.Random(7), args.tokens, "How many?"))) / 1024
+    print(f"Trajectories of {args.tokens:,} tokens, {size_kb:.1f} KB each, behind {args.messages} messages.\n")
+    print(table(measured))
+    for one in measured:
+        print(
+            f"\n{one.store}, {one.rows:,} rows: filled at {one.put_per_s:,.0f} a second by {_FILLERS} clients, each row "
+            f"durable before the next; {one.ram_kb_a_row:.2f} KB of this process's memory a row."
+        )
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import shutil
@@ -22,10 +23,11 @@ _numbers = itertools.count()
 class PostgresServer:
     """A new schema for whoever asks; can be stopped and started again."""
 
-    def __init__(self, programs: Path, folder: Path, user: str | None) -> None:
+    def __init__(self, programs: Path, folder: Path, user: str | None, *, durable: bool = False) -> None:
         self._programs = programs
         self._folder = folder
         self._user = user
+        self._durable = durable
         self._process: subprocess.Popen[bytes] | None = None
         self.address = f"postgresql://pir@/postgres?host={folder}"
 
@@ -34,7 +36,11 @@ class PostgresServer:
         self._run([*command, "--pgdata", str(self._folder / "data")])
 
     def start(self) -> None:
-        settings = {"listen_addresses": "", "unix_socket_directories": str(self._folder), "fsync": "off"}
+        settings = {
+            "listen_addresses": "",
+            "unix_socket_directories": str(self._folder),
+            "fsync": "on" if self._durable else "off",
+        }
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         command = [str(self._programs / "postgres"), "-D", str(self._folder / "data"), *options]
         self._process = subprocess.Popen(command, user=self._user, stderr=subprocess.DEVNULL, cwd=self._folder)
@@ -85,15 +91,25 @@ class PostgresServer:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresServer]:
+    pytest.importorskip("psycopg")
+    with postgres_server() as server:
+        if server is None:
+            pytest.skip("no PostgreSQL server is installed (Debian: apt install postgresql)")
+        yield server
+
+
+@contextlib.contextmanager
+def postgres_server(*, durable: bool = False) -> Iterator[PostgresServer | None]:
+    """None where none is installed."""
     programs = _programs()
     if programs is None:
-        pytest.skip("no PostgreSQL server is installed (Debian: apt install postgresql)")
-    pytest.importorskip("psycopg")
+        yield None
+        return
     folder = Path(tempfile.mkdtemp(prefix="pir-pg-"))  # short: a socket's path may have a hundred characters
     user = "nobody" if os.getuid() == 0 else None  # PostgreSQL refuses to be root
     if user:
         shutil.chown(folder, user)
-    server = PostgresServer(programs, folder, user)
+    server = PostgresServer(programs, folder, user, durable=durable)
     try:
         server.make()
         server.start()
