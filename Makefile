@@ -78,7 +78,7 @@ train-smoke: setup-train ## The whole training pipeline in miniature, asserting 
 	@$(BIN)/pir train tiny --config training/configs/tiny_smoke.yaml --output out/smoke --check
 
 docs: setup-test ## Build the documentation as a site, in out/site
-	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "Open out/site/index.html"
 
 bench: setup-test ## Measure the gateway against the engine direct; writes docs/benchmarks.md

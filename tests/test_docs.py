@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import importlib.util
 import io
+import json
+import os
 import re
 import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
 from collections.abc import Iterator
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -156,6 +163,52 @@ def test_make_targets_exist() -> None:
         assert name in targets, f"{page.name}: make {name}"
 
 
+def test_python_modules_that_are_run_exist() -> None:
+    ours = ("pir_serve", "evals", "training", "ui", "benchmarks", "tests")
+    modules = [
+        (page, words[2])
+        for page, words in shell_lines()
+        if words[0].endswith("python") and words[1:2] == ["-m"] and words[2].split(".")[0] in ours
+    ]
+    assert len(modules) >= 3
+    for page, module in modules:
+        assert importlib.util.find_spec(module) is not None, f"{page.name}: python -m {module}"
+
+
+def test_files_that_commands_read_exist() -> None:
+    folder = re.compile(r"(?:deploy|docs|tests|evals|training|benchmarks|pir_serve)/[\w./-]+")
+    for page, words in shell_lines():
+        given = words[:-1] if words[0] == "cp" else words
+        for word in given:
+            if folder.fullmatch(word):
+                assert (ROOT / word).exists(), f"{page.name}: {shlex.join(words)}"
+
+
+def test_images_that_are_run_are_built_and_extras_exist() -> None:
+    stages = set(re.findall(r"^FROM \S+ AS (\S+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE))
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    docker = [(page, words) for page, words in shell_lines() if words[0] == "docker"]
+    assert any(words[1] == "run" for _, words in docker)
+    for page, words in docker:
+        if "--target" in words:
+            assert words[words.index("--target") + 1] in stages, f"{page.name}: {shlex.join(words)}"
+        for word in words:
+            assert not word.startswith("pir-serve:") or word.removeprefix("pir-serve:") in stages, (
+                f"{page.name}: {word}"
+            )
+    named = {(page, extra) for page in PAGES for extra in re.findall(r"pir-serve\[(\w+)\]", page.read_text())}
+    assert named
+    for page, extra in named:
+        assert extra in extras, f"{page.name}: {extra}"
+
+
+def test_toml_and_json_blocks_can_be_read() -> None:
+    for block in blocks("toml"):
+        tomllib.loads(block.text)
+    for block in blocks("json"):
+        json.loads(block.text)
+
+
 def test_variables_that_are_named_are_settings() -> None:
     fields = {f"PIR_{f.name.upper()}" for f in dataclasses.fields(Settings)}
     for page in PAGES:
@@ -223,3 +276,59 @@ def run(code: str) -> str:
         exec(compile(code, "example", "exec"), scope)
     scope["client"].close()
     return out.getvalue()
+
+
+RUN = [b for b in blocks("sh") if b.mark == "test: run"]
+ELSEWHERE = """
+pir() {
+  case "$1" in
+    chat) set -- chat --base-url "$GATEWAY" "${@:2}" ;;
+    sessions) set -- sessions "$2" --base-url "$GATEWAY" "${@:3}" ;;
+  esac
+  "$PYTHON" -m pir_serve.cli "$@"
+}
+"""
+"""`pir`, with the address of the test's gateway where there is none."""
+
+
+@pytest.mark.parametrize("block", RUN, ids=[f"{b.page.stem}-{k}" for k, b in enumerate(RUN)])
+def test_shell_examples_run(block: Block, builtin_url: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["bash", "-e", "-o", "pipefail", "-c", ELSEWHERE + block.text],
+        env=os.environ | {"GATEWAY": builtin_url, "PYTHON": sys.executable, "PYTHONPATH": str(ROOT)},
+        cwd=tmp_path, input="", capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0 and done.stdout.strip() and not done.stderr, done.stderr
+    if "--json" in block.text:
+        replies = [json.loads(line) for line in done.stdout.splitlines()]
+        assert [reply["pir"]["status"] for reply in replies] == ["awaiting_user", "completed"]
+
+
+def build_site(checkout: Path, into: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(into)]
+    env = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
+    return subprocess.run(command, cwd=checkout, env=env, capture_output=True, text=True, check=False, timeout=100)
+
+
+def test_the_site_builds_without_a_warning_and_loads_nothing_from_elsewhere(tmp_path: Path) -> None:
+    built = build_site(ROOT, tmp_path)
+    assert built.returncode == 0, built.stdout + built.stderr
+    pages = {path.stem for path in tmp_path.glob("*.html")} - {"404", "index"}
+    assert pages == {page.stem for page in (ROOT / "docs").glob("*.md")} - {"README"}
+    loaded = re.compile(r"<(?:script|img|iframe|link rel=.?stylesheet.?)[^>]*(?:src|href)=.?(?:https?:)?//")
+    for page in tmp_path.glob("*.html"):
+        assert not loaded.search(page.read_text()), page.name
+
+
+def test_the_site_is_refused_with_a_dead_link_or_a_page_that_nothing_leads_to(tmp_path: Path) -> None:
+    for name, text in (
+        ("faq.md", "[x](protocol.md#no-such-heading)"),
+        ("faq.md", "[x](gone.md)"),
+        ("lost.md", "# Lost"),
+    ):
+        shutil.copytree(ROOT / "docs", tmp_path / "docs")
+        shutil.copy(ROOT / "mkdocs.yml", tmp_path)
+        (tmp_path / "docs" / name).write_text(text)
+        refused = build_site(tmp_path, tmp_path / "site")
+        assert refused.returncode == 1 and ("no-such-heading" in refused.stderr or name in refused.stderr)
+        shutil.rmtree(tmp_path / "docs")
