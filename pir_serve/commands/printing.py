@@ -20,13 +20,13 @@ class Printer:
     def __init__(self, console: Console, *, hide_reasoning: bool) -> None:
         self._console = console
         self._hide_reasoning = hide_reasoning
-        self._in_reasoning = False
+        self._reasoning_end = ""
         self._first: str | None = ""
 
     def show(self, reasoning: str | None, content: str | None, pir: dict[str, Any] | None) -> None:
         if reasoning and not self._hide_reasoning:
             self._console.print(Text(readable(reasoning), style="dim"), end="")
-            self._in_reasoning = True
+            self._reasoning_end = reasoning[-1]
         if pir and pir.get("status") == "awaiting_user":
             self._close_reasoning()
             print_question(self._console, self._first or "")
@@ -53,9 +53,9 @@ class Printer:
             self._console.print(Text(f"[{pir.get('status')}: {pir.get('detail', '')}]", style="red"))
 
     def _close_reasoning(self) -> None:
-        if self._in_reasoning:
-            self._console.print("\n")
-        self._in_reasoning = False
+        if self._reasoning_end:
+            self._console.print("" if self._reasoning_end == "\n" else "\n")
+        self._reasoning_end = ""
 
 
 def print_question(console: Console, text: str) -> None:

@@ -46,8 +46,8 @@ class Player:
     stages: dict[str, Stage] = field(default_factory=dict)
 
     def play(self, dockerfile: Path, target: str) -> Stage:
-        """The stage, with those that it needs."""
-        wanted = needed(dockerfile, target)
+        """The stage, with those that it needs and that have not been played yet."""
+        wanted = needed(dockerfile, target) - self.stages.keys()
         stage: Stage | None = None
         for step in steps(dockerfile):
             kind, value = step["instruction"], step["value"]
@@ -78,8 +78,7 @@ class Player:
     def _begin(self, image: str, name: str) -> Stage:
         before = self.stages.get(image)
         folder = self.into / name
-        if folder.exists():
-            shutil.rmtree(folder)
+        subprocess.run(["rm", "-rf", folder], check=True)
         self.into.mkdir(parents=True, exist_ok=True)
         subprocess.run(["cp", "-a", "--reflink=auto", before.folder if before else self.base, folder], check=True)
         stage = Stage(folder)
@@ -173,17 +172,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--base", type=Path, required=True, help="Folder that stands for the base image.")
     parser.add_argument("--into", type=Path, required=True, help="Folder for the stages.")
-    parser.add_argument("--target", default="core")
+    parser.add_argument("--target", action="append", help="A stage of the Dockerfile; repeatable. Default: core.")
     parser.add_argument("--share", action="append", default=[], help="A path of this machine that stages see.")
     parser.add_argument("--env", action="append", default=[], help="A variable to pass on, or NAME=VALUE.")
-    parser.add_argument("command", nargs="*", help="What to run in the end, in place of the image's own command.")
+    parser.add_argument("command", nargs="*", help="What to run in each in the end, in place of its own command.")
     given = parser.parse_args()
     passed = dict(pair.split("=", 1) if "=" in pair else (pair, os.environ[pair]) for pair in given.env)
     player = Player(given.base.resolve(), given.into.resolve(), given.share, passed)
-    stage = player.play(ROOT / "Dockerfile", given.target)
-    print(f"{given.target}: entrypoint {stage.entrypoint}, command {stage.command}, user {stage.user}")
-    if given.command:
-        sys.exit(player.run(stage, [*stage.entrypoint, *given.command], user=stage.user))
+    for target in given.target or ["core"]:
+        stage = player.play(ROOT / "Dockerfile", target)
+        print(f"{target}: entrypoint {stage.entrypoint}, command {stage.command}, user {stage.user}", flush=True)
+        if given.command and (code := player.run(stage, [*stage.entrypoint, *given.command], user=stage.user)):
+            sys.exit(code)
 
 
 if __name__ == "__main__":
