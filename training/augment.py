@@ -81,7 +81,7 @@ def uncertain_facts(trace: Trace, at_least: float, report: Report) -> list[str]:
 
 
 def asking_rows(traces: Sequence[Trace], at_least: float, recipe: Recipe, report: Report) -> Iterator[dict[str, Any]]:
-    """Training rows (`row_id`, `parts`, `asked`) in a fixed shuffled order."""
+    """Training rows (`row_id`, `parts`, `asked`, `turns` of the prompt) in a fixed shuffled order."""
     rng = random.Random(f"asking:{recipe.seed}")
     chosen = [(trace, uncertain_facts(trace, at_least, report)) for trace in traces]
     order = [pair for pair in chosen for _ in range(recipe.copies)]
@@ -102,7 +102,7 @@ def asking_rows(traces: Sequence[Trace], at_least: float, recipe: Recipe, report
         report.rows += 1
         report.asks += len(row.asked)
         report.asks_for_hidden += sum(fact.id in row.asked for fact in problem.hidden)
-        yield {"row_id": problem.row_id, "parts": row.parts(), "asked": row.asked}
+        yield {"row_id": problem.row_id, "parts": row.parts(), "asked": row.asked, "turns": row.turns}
 
 
 class _Row:
@@ -119,6 +119,7 @@ class _Row:
         self.known: set[str] = set()
         self.silenced = False
         self.asked: list[str] = []
+        self.turns: list[str] = []
         self._chosen = chosen
         self._before = before
         self._own: list[Part] = []
@@ -134,7 +135,8 @@ class _Row:
             self._write_rebuilt()
             return
         unanswered = kind < self.recipe.rebuilt + self.recipe.unanswered
-        self._own = [prompt(*self._before, self.problem.shown)]
+        self.turns = [*self._before, self.problem.shown]
+        self._own = [prompt(*self.turns)]
         facts = {fact.id: fact for fact in self.problem.facts}
         volunteered, before_step = self._volunteered()
         for number, step in enumerate(self.problem.steps):
@@ -186,4 +188,5 @@ class _Row:
                 text = question(fact, self.rng)
                 turns += [text, clean.respond(text, intent=self.intent, history=()).text]
         lines = "".join(step.text + "\n" for step in self.problem.steps)
+        self.turns = turns
         self._own = [prompt(*turns), Part(Author.MODEL, lines + answer(self.problem.gold))]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
-import subprocess
-import sys
 from pathlib import Path
 
 import click
@@ -19,9 +18,16 @@ def train() -> None:
     """Train models that ask: from a passive solver to one that stops and asks.
 
     \b
-    pir train tiny                                        the built-in model, from nothing, on two CPU cores
-    pir train tiny --config training/configs/tiny_smoke.yaml --check     the same chain in miniature
-    pir train grpo --config training/configs/tiny_grpo.yaml --model out/sft --output_dir out/grpo
+    pir train tiny                          the built-in model, from nothing, on two CPU cores
+    pir train dry-run                       every stage in miniature with the 7B settings
+
+    \b
+    A model of your own, stage by stage; each takes --config FILE and --KEY VALUE, and goes on where it was stopped:
+    pir train entropy --rows questions.jsonl --model out/base --output out/scored.jsonl --plot out/entropy.png
+    pir train augment --rows out/scored.jsonl --output out/asking.jsonl --base_url http://127.0.0.1:8001/v1
+    pir train sft     --config training/configs/pir_7b_sft.yaml --model out/base --rows out/asking.jsonl
+    pir train grpo    --config training/configs/tiny_grpo.yaml --model out/sft --output_dir out/grpo
+    pir train export  --model out/grpo --output out/checkpoint --evaluation out/runs/first/results.json
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s")
 
@@ -70,14 +76,74 @@ def tiny(config: Path, output: Path, overrides: tuple[str, ...], check: bool, in
         raise click.ClickException(f"interrupted; `pir train tiny --output {output}` goes on from here") from None
 
 
-@train.command(context_settings={"ignore_unknown_options": True})
-@click.option(
-    "--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Flat YAML with the settings."
-)
-@click.option("--processes", type=click.IntRange(1), default=1, show_default=True, help="On this machine, by torchrun.")
-@click.argument("settings", nargs=-1, type=click.UNPROCESSED, metavar="[--KEY VALUE]...")
-def grpo(config: Path | None, processes: int, settings: tuple[str, ...]) -> None:
-    """US-GRPO: reinforcement learning of asking, against a user simulator.
+def _stage(module: str, help_text: str) -> click.Command:
+    """A stage whose settings are a flat YAML file and --KEY VALUE; the module itself reads and checks them."""
+
+    @click.command(context_settings={"ignore_unknown_options": True}, help=help_text)
+    @click.option(
+        "--config", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Flat YAML with the settings."
+    )
+    @click.option(
+        "--processes", type=click.IntRange(1), default=1, show_default=True, help="On this machine, by torchrun."
+    )
+    @click.option("--keys", is_flag=True, help="List all settings with their defaults, and end.")
+    @click.argument("settings", nargs=-1, type=click.UNPROCESSED, metavar="[--KEY VALUE]...")
+    def command(config: Path | None, processes: int, keys: bool, settings: tuple[str, ...]) -> None:
+        words = [*(["--config", str(config)] if config else []), *settings, *(["--help"] if keys else [])]
+        try:
+            from training import stage
+
+            if processes > 1:
+                raise SystemExit(stage.launch(module, words, processes))
+            importlib.import_module(module).main(words)
+        except ModuleNotFoundError as error:
+            raise click.ClickException(f"{error.name} is missing: training needs `make setup-train`") from error
+
+    return command
+
+
+_STAGES = {
+    "entropy": (
+        "training.score",
+        """Score the steps of a model's own traces by predictive entropy, in nats.
+
+    Rows are questions, with or without a reasoning, in the usual keys or as messages. The model is a checkpoint folder
+    (its own logits, through transformers) or any OpenAI-compatible server that returns log-probabilities.
+
+    \b
+    pir train entropy --rows questions.jsonl --model out/base --output out/scored.jsonl --plot out/entropy.png
+    pir train entropy --rows questions.jsonl --base_url http://127.0.0.1:8001/v1 --served_model r1 --output out/scored.jsonl
+    """,
+    ),
+    "augment": (
+        "training.asking",
+        """Put asks and replies where a model was unsure: from scored traces to rows for SFT.
+
+    An instruction model at any OpenAI-compatible endpoint writes them (cached, counted; leaks, given-away answers,
+    broken tags and contradictions are turned down, by reason, in the report), or rules do for generated problems.
+
+    \b
+    pir train augment --rows out/scored.jsonl --output out/asking.jsonl --base_url http://127.0.0.1:8001/v1 \\
+        --writer_model qwen3-32b --top_share 0.4
+    pir problems --n 500 --split train --incomplete --json > out/problems.jsonl
+    pir train augment --rows out/scored.jsonl --output out/asking.jsonl --writer rules
+    """,
+    ),
+    "sft": (
+        "training.sft",
+        """Supervised fine-tuning on asking data.
+
+    Settings are those of training/sft.py (model, rows, mask_responses, lora_r, system_prompt ...) and of TRL's
+    SFTConfig. Rows may be asking data, `pir sessions export`, or conversations as messages.
+
+    \b
+    pir train sft --config training/configs/pir_7b_sft.yaml --model out/base --rows out/asking.jsonl
+    pir train sft --model out/base --rows sessions.jsonl --output_dir out/sft --lora_r 16 --packing true
+    """,
+    ),
+    "grpo": (
+        "training.grpo",
+        """US-GRPO: reinforcement learning of asking, against a user simulator.
 
     Settings are those of training/grpo.py (model, rows, personas, components, ask_cost ...) and of TRL's GRPOConfig;
     every one can stand in the file or follow as --KEY VALUE, which wins. Run again with the same output_dir to go on
@@ -87,14 +153,32 @@ def grpo(config: Path | None, processes: int, settings: tuple[str, ...]) -> None
     pir train grpo --config training/configs/tiny_grpo.yaml --model out/tiny/sft --output_dir out/grpo
     pir train grpo --config training/configs/tiny_grpo.yaml --model out/tiny/sft --output_dir out/paper \\
         --components full --beta 0 --processes 2
-    """
-    words = [*(["--config", str(config)] if config else []), *settings]
-    if processes > 1:
-        launcher = ["torch.distributed.run", "--standalone", f"--nproc_per_node={processes}"]
-        command = [sys.executable, "-m", *launcher, "-m", "training.grpo", *words]
-        raise SystemExit(subprocess.run(command, check=False).returncode)
-    try:
-        from training.grpo import main
-    except ModuleNotFoundError as error:
-        raise click.ClickException(f"{error.name} is missing: training needs `make setup-train`") from error
-    main(words)
+    """,
+    ),
+    "export": (
+        "training.checkpoint",
+        """A checkpoint to serve: bf16 weights, tokenizer, template, pir.json, golden ids, and a card.
+
+    The card's numbers are read from an evaluation's JSON. What transformers and the gateway would read differently is
+    refused here.
+
+    \b
+    pir train export --model out/grpo --output out/checkpoint --evaluation out/runs/first/results.json
+    pir serve --model out/checkpoint
+    """,
+    ),
+    "dry-run": (
+        "training.dry_run",
+        """Walk every stage with the 7B settings on a two-layer random model of the same family, on CPU, in minutes.
+
+    Entropy, augment (its writer is a small server here), SFT and US-GRPO as two processes over gloo, export, and the
+    gateway's own checks of the result. Nothing is downloaded.
+
+    \b
+    pir train dry-run
+    pir train dry-run --family qwen3 --grpo training/configs/pir_7b_usgrpo_multinode.yaml --ranks 1
+    """,
+    ),
+}
+for _name, (_module, _help) in _STAGES.items():
+    train.add_command(_stage(_module, _help), _name)

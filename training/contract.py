@@ -17,10 +17,17 @@ from tokenizers import Tokenizer
 
 from pir_serve.errors import ConfigError
 from pir_serve.markup import TAGS
+from pir_serve.presets import SYSTEM_PROMPT, TRAINED
 from pir_serve.prompt import PromptCodec
 from training.chat import Part, encode
 
 SCHEMA = 1
+
+
+def training_codec(folder: Path, system_prompt: str = "") -> PromptCodec:
+    """How rows without a system message of their own are prompted."""
+    text = SYSTEM_PROMPT if system_prompt == "method" else system_prompt or None
+    return PromptCodec.load(folder, preset=dataclasses.replace(TRAINED, system_prompt=text))
 
 
 def contract(
@@ -42,6 +49,7 @@ def contract(
         "system_prompt": codec.preset.system_prompt,
         "max_asks": max_asks,
         "budgets": {"max_tokens": max_tokens},
+        "golden": "golden.json" if (folder / "golden.json").exists() else None,
         "hashes": {name: sha256(folder / name) for name in hashed},
         **(more or {}),
     }

@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import hashlib
 import json
-import platform
 import shutil
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +19,14 @@ from tokenizers import Tokenizer
 from evals.paired import Outcome, Player, play_all
 from evals.problems import Problem, generate
 from evals.simulators import Exchange, Intent, Response
-from pir_serve.markup import TAGS
+from pir_serve.trajectory import Author
 from training.bulk import Running, codec_of
 from training.card import card
-from training.chat import END, PAD, Encoded, Part, ask, encode, prompt, response
+from training.chat import END, PAD, Part, ask, prompt, response
+from training.checkpoint import versions
+from training.contract import golden, training_codec, verify, write_contract, write_json
 from training.corpus import solved
 
-SCHEMA = 1
 EXAMPLES = 12
 MODEL_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 
@@ -42,13 +40,17 @@ def export(run: Path, config: Any) -> Path:
         source = run / "sft" / name
         shutil.copy(source if source.exists() else run / "tokenizer" / name, target / name)
     tokenizer = Tokenizer.from_file(str(target / "tokenizer.json"))
-    _write(target / "generation_config.json", generation_config(tokenizer))
-    _write(target / "golden.json", golden(tokenizer))
+    write_json(target / "generation_config.json", generation_config(tokenizer))
+    problems = list(generate("validation", 20, 3, mode="incomplete"))
+    write_json(target / "golden.json", golden(tokenizer, [p.shown for p in problems], _trajectory(problems[0])))
     (target / "examples.jsonl").write_text("".join(json.dumps(e) + "\n" for e in examples(target)))
     stages = {name: json.loads((run / f"{name}.json").read_text()) for name in ("base", "asking", "sft", "evaluation")}
-    _write(target / "evaluation.json", {**stages["evaluation"], "versions": versions()})
-    _write(target / "pir.json", contract(tokenizer, target, config))
+    write_json(target / "evaluation.json", {**stages["evaluation"], "versions": versions()})
+    made = {"config": json.loads(json.dumps(dataclasses.asdict(config))), "versions": versions()}
+    hashed = (*MODEL_FILES, "golden.json")
+    write_contract(target, training_codec(target), max_asks=6, max_tokens=400, hashed=hashed, more={"training": made})
     (target / "README.md").write_text(card(config, stages, versions()))
+    verify(target)
     return target
 
 
@@ -62,35 +64,7 @@ def generation_config(tokenizer: Tokenizer) -> dict[str, Any]:
     }
 
 
-def contract(tokenizer: Tokenizer, folder: Path, config: Any) -> dict[str, Any]:
-    tags = {name: {"text": text, "id": tokenizer.token_to_id(text)} for name, text in dataclasses.asdict(TAGS).items()}
-    return {
-        "schema": SCHEMA,
-        "tags": tags,
-        "observation_format": "\n<response>{response}</response>",
-        "junction": "segmented",
-        "system_prompt": None,
-        "max_asks": 6,
-        "budgets": {"max_tokens": 400},
-        "golden": "golden.json",
-        "hashes": {name: _sha256(folder / name) for name in (*MODEL_FILES, "golden.json")},
-        "training": {"config": json.loads(json.dumps(dataclasses.asdict(config))), "versions": versions()},
-    }
-
-
-def golden(tokenizer: Tokenizer) -> dict[str, Any]:
-    """Twenty texts and one trajectory with the ids (and authors) that every party must give them."""
-    problems = list(generate("validation", 20, 3, mode="incomplete"))
-    texts = [{"text": p.shown, "ids": tokenizer.encode(p.shown, add_special_tokens=False).ids} for p in problems]
-    parts = _trajectory(problems[0])
-    encoded: Encoded = encode(tokenizer, parts)
-    authors = [{"author": part.author.value, "text": part.text} for part in parts]
-    return {"texts": texts, "trajectory": {"parts": authors, "ids": encoded.ids, "by_model": encoded.by_model}}
-
-
 def _trajectory(problem: Problem) -> list[Part]:
-    from pir_serve.trajectory import Author
-
     first = Part(Author.MODEL, ask("How many are there?"))
     rest = solved(problem)[1]
     return [prompt(problem.shown), first, response("There are 7."), Part(Author.MODEL, f"\n{rest.text}")]
@@ -126,16 +100,3 @@ def examples(folder: Path) -> list[dict[str, Any]]:
 
 def _is_short(problem: Problem) -> bool:
     return len(problem.hidden) == 1 and len(problem.shown) < 150 and len(problem.facts) <= 3
-
-
-def versions() -> dict[str, str]:
-    packages = ("pir-serve", "torch", "transformers", "trl", "tokenizers")
-    return {"python": platform.python_version(), **{name: version(name) for name in packages}}
-
-
-def _write(file: Path, data: Any) -> None:
-    file.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n")
-
-
-def _sha256(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()

@@ -8,11 +8,9 @@ The only private parts of TRL that are touched are in `training/grpo_trainer.py`
 from __future__ import annotations
 
 import json
-import logging
 import os
 import random
 import shutil
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,13 +21,14 @@ import torch
 from datasets import Dataset
 from transformers import AutoTokenizer
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
-from trl import GRPOConfig, TrlParser
+from trl import GRPOConfig
 
 from evals.problems import Split, make_pair
 from evals.rows import Row
 from pir_serve.engines.base import Engine
 from pir_serve.engines.vllm import VllmEngine
-from pir_serve.errors import ConfigError, EngineUnavailable
+from pir_serve.errors import ConfigError
+from training import stage
 from training.bulk import codec_of
 from training.engines import InProcessEngine
 from training.grpo_trainer import USGRPOTrainer, row_columns
@@ -39,8 +38,13 @@ from training.rollout import Rollouts
 from training.scoring import Scorer
 from training.users import Users
 
-USAGE = "pir train grpo --config FILE --model FOLDER --output_dir FOLDER [--KEY VALUE ...]"
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json")
+TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+    "generation_config.json",
+    "pir.json",
+)
 
 
 @dataclass
@@ -246,23 +250,13 @@ def run(trainer: USGRPOTrainer, config: GRPOConfig) -> None:
 
 def parse(args: list[str] | None = None) -> tuple[RolloutArguments, GRPOConfig]:
     """Raises: ConfigError: an unknown key in the file, or a wrong value."""
-    try:
-        arguments, config = TrlParser(
-            (RolloutArguments, GRPOConfig), prog="pir train grpo", usage=USAGE
-        ).parse_args_and_config(args)
-    except (OSError, ValueError) as error:
-        raise ConfigError(str(error)) from error
+    arguments, config = stage.parse((RolloutArguments, GRPOConfig), "grpo", args)
     return arguments, config
 
 
 def main(args: list[str] | None = None) -> None:
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    try:
-        grpo(*parse(args))
-    except (ConfigError, EngineUnavailable) as error:
-        sys.exit(f"error: {error.message}")
+    stage.run(lambda: grpo(*parse(args)))
 
 
 if __name__ == "__main__":

@@ -25,11 +25,10 @@ from transformers.trainer_callback import PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
 from pir_serve.errors import ConfigError
-from pir_serve.presets import SYSTEM_PROMPT, TRAINED
 from pir_serve.prompt import PromptCodec
 from training import asking_metrics, stage
 from training.chat import Part, encode
-from training.contract import write_contract
+from training.contract import training_codec, write_contract
 from training.rows import RowReader
 from training.tags import TOKENIZER_FILES, initialise, tagged_tokenizer
 
@@ -150,14 +149,6 @@ def _sft(data: DataArguments, config: SFTConfig, tokenizer_dir: Path, new_ids: l
                 shutil.copy(tokenizer_dir / name, target / name)
         write_contract(target, codec)
     trainer.accelerator.wait_for_everyone()
-
-
-def training_codec(folder: Path, system_prompt: str = "") -> PromptCodec:
-    """How rows without a system message of their own are prompted."""
-    from dataclasses import replace
-
-    text = SYSTEM_PROMPT if system_prompt == "method" else system_prompt or None
-    return PromptCodec.load(folder, preset=replace(TRAINED, system_prompt=text))
 
 
 def _dataset(

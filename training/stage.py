@@ -39,9 +39,9 @@ def parse(classes: Sequence[type[Any]], stage: str, args: Sequence[str] | None) 
 def run(stage: Callable[[], None]) -> None:
     """A stage as a program: a mistake of whoever called it ends it with one line."""
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    for noisy in ("httpx", "openai", "datasets"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    for ours in ("training", "__main__"):
+        logging.getLogger(ours).setLevel(logging.INFO)
     try:
         stage()
     except (ConfigError, EngineError) as error:

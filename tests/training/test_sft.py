@@ -19,9 +19,10 @@ from pir_serve.presets import SYSTEM_PROMPT
 from pir_serve.prompt import Message, PromptCodec
 from training import sft as module
 from training import stage
+from training.contract import training_codec
 from training.families import write_model
 from training.rows import RowReader
-from training.sft import IGNORED, AskingTrainer, DataArguments, labelled, sft, training_codec
+from training.sft import IGNORED, AskingTrainer, DataArguments, labelled, sft
 from training.tags import initialise, missing_tags, tagged_tokenizer
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
