@@ -10,7 +10,7 @@ from evals.problems import SPLITS
 from pir_serve.prompt import PromptCodec
 from pir_serve.settings import BUILTIN_MODEL
 from training.card import card
-from training.tiny import TinyConfig
+from training.tiny_config import TinyConfig
 
 
 def read(name: str) -> dict:

@@ -60,10 +60,11 @@ def tiny(config: Path, output: Path, overrides: tuple[str, ...], check: bool, in
     """
     try:
         from training import tiny as chain
+        from training.tiny_config import load_config
     except ModuleNotFoundError as error:
         raise click.ClickException(f"{error.name} is missing: training needs `make setup-train`") from error
     try:
-        settings = chain.load_config(config, overrides)
+        settings = load_config(config, overrides)
         checkpoint = chain.Chain(settings, output).run()
         click.echo(f"checkpoint: {checkpoint}")
         if check:

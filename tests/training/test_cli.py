@@ -7,7 +7,7 @@ from click.testing import CliRunner, Result
 
 from pir_serve.errors import ConfigError
 from training.cli import CONFIGS, train
-from training.tiny import load_config
+from training.tiny_config import load_config
 
 
 def run(*args: str) -> Result:
