@@ -85,22 +85,30 @@ def first_model(gateway: Remote) -> str:
 
 
 def reopen(gateway: Remote, name: str) -> Conversation:
-    """The visible conversation of a session, up to its newest question that waits, else to its newest answer; or up to
-    the node that is named.
+    """The visible conversation of a session, up to its newest question that nothing has come of, else to its newest node;
+    or up to the node that is named.
 
     Raises:
         click.ClickException: it is gone, or was another key's, or has ended without an answer.
     """
     found = gateway.call("GET", "pir", "sessions", name)
     if found["id"] == name:  # else a node's id was given, and that node alone has come
-        nodes = list(_all(found["branches"]))
-        waiting = [node for node in nodes if node["status"] == "awaiting_user"]
-        newest = max(waiting or nodes, key=lambda node: int(node["created_at"]))
-        found = gateway.call("GET", "pir", "sessions", newest["id"])
+        found = gateway.call("GET", "pir", "sessions", _where_to_go_on(found))
     (node,) = found["branches"]
     if not (node["question"] or node["answer"]):
         raise click.ClickException(f"{node['id']} ended without an answer ({node['detail'] or node['status']})")
     return Conversation(gateway, str(node["model"]), list(_messages(node, str(found["title"]))))
+
+
+def _where_to_go_on(session: Mapping[str, Any]) -> str:
+    """A question keeps waiting when it has been answered, for another answer; here it is one of the past then."""
+    waiting = [
+        node
+        for node in _all(session["branches"])
+        if node["status"] == "awaiting_user" and not any(c["question"] or c["answer"] for c in node["children"])
+    ]
+    newest = max(waiting, key=lambda node: (node["created_at"], node["id"] == session["newest"]), default=None)
+    return str(newest["id"] if newest else session["newest"])
 
 
 def _all(nodes: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -19,7 +19,7 @@ from click.testing import CliRunner, Result
 
 from pir_serve import cli
 from tests.fakes import Line
-from tests.serve.brains import PROBLEM, QUESTION, curious, responses, turn_so_far
+from tests.serve.brains import PROBLEM, QUESTION, curious, responses, turn_so_far, twice_curious
 from tests.serve.conftest import Desk
 from tests.serve.terminal import Terminal, pir_in_terminal
 
@@ -123,6 +123,24 @@ def test_what_waits_is_gone_on_with_later(make_desk: MakeDesk, on_port: Serve) -
         assert "4 dollars" in desk.engine.prompt_text() and "And eight?" in desk.engine.prompt_text()
         refused = piped(desk, "", "--session", "s_nothing", exit_code=1)
         assert "404" in refused.stderr
+
+
+def test_a_session_goes_on_where_it_waits_and_else_where_it_ended(make_desk: MakeDesk, on_port: Serve) -> None:
+    """Also where the gateway shows no reasoning, and so not what it began with either."""
+    with on_port(make_desk(twice_curious, show_reasoning="none")) as desk:
+        (asked,) = objects(piped(desk, f"{PROBLEM}\n", "--json"))
+        first = asked["pir"]["session"]
+        piped(desk, "4\ndollars\n", "--session", first)
+        (other,) = objects(piped(desk, "5\n", "--json", "--session", first))
+        assert other["content"] == "Which currency?"
+        session = sessions(desk)[0]["id"]
+        (answer,) = objects(piped(desk, "euros\n", "--json", "--session", session))
+        assert answer["content"] == "Six pens at 5 euros."  # the newer branch was the one that waited
+        (again,) = objects(piped(desk, "francs\n", "--json", "--session", other["pir"]["session"]))
+        assert again["content"] == "Six pens at 5 francs."
+        shown = piped(desk, "", "--session", session).stdout
+        for said in (PROBLEM, QUESTION, "Which currency?"):
+            assert said in shown
 
 
 def test_sessions_are_listed_and_opened_by_number(make_desk: MakeDesk, on_port: Serve) -> None:
