@@ -111,7 +111,7 @@ def test_what_waits_is_gone_on_with_later(make_desk: MakeDesk, on_port: Serve) -
             terminal.type(CTRL_D)
             assert terminal.end() == 0
         (hint,) = re.findall(r"pir chat --session (pir_[\w-]+)", terminal.text)
-        for name in (hint, sessions(desk)[0]["id"]):
+        for name in (sessions(desk)[0]["id"], hint):  # the second time it is answered anew
             with chat(desk, "--session", name) as terminal:
                 terminal.wait_for("your answer>")
                 assert PROBLEM in terminal.text and QUESTION in terminal.text
