@@ -7,9 +7,10 @@ ENV PATH=/opt/pir/bin:$PATH \
     PYTHONUNBUFFERED=1
 
 FROM base AS build
+# With a fixed date the byte code names hashes of its source in place of times: the same files come out of every build.
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_NO_CACHE_DIR=1 \
-    PIP_NO_COMPILE=1
+    SOURCE_DATE_EPOCH=1600000000
 WORKDIR /src
 COPY deploy/locks /locks
 RUN python -m venv --without-pip /opt/pir
@@ -24,25 +25,21 @@ RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheels 
 FROM build AS core-files
 RUN pip --python /opt/pir/bin/python install --require-hashes --no-deps --requirement /locks/core.txt
 COPY --from=wheel /wheels /wheels
-# Byte code that names no time of its source: the same files come out of every build.
-RUN pip --python /opt/pir/bin/python install --no-index --no-deps /wheels/*.whl \
- && python -m compileall -q --invalidation-mode unchecked-hash /opt/pir/lib
+RUN pip --python /opt/pir/bin/python install --no-index --no-deps /wheels/*.whl
 
 FROM build AS local-files
 # PyTorch for CPUs is not on the default index, whose own takes ten times the space.
 ARG PIP_EXTRA_INDEX_URL
 RUN pip --python /opt/pir/bin/python install --require-hashes --no-deps --requirement /locks/local.txt
 COPY --from=wheel /wheels /wheels
-RUN pip --python /opt/pir/bin/python install --no-index --no-deps /wheels/*.whl \
- && python -m compileall -q --invalidation-mode unchecked-hash /opt/pir/lib
+RUN pip --python /opt/pir/bin/python install --no-index --no-deps /wheels/*.whl
 
 FROM build AS ui-files
 RUN pip --python /opt/pir/bin/python install --require-hashes --no-deps --requirement /locks/ui.txt
 COPY --from=wheel /wheels /wheels
 COPY evals /opt/pir/checkout/evals
 COPY ui /opt/pir/checkout/ui
-RUN pip --python /opt/pir/bin/python install --no-index --no-deps /wheels/*.whl \
- && python -m compileall -q --invalidation-mode unchecked-hash /opt/pir
+RUN pip --python /opt/pir/bin/python install --no-index --no-deps /wheels/*.whl
 
 FROM base AS runtime
 RUN groupadd --gid 10001 pir \

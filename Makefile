@@ -34,7 +34,7 @@ $(STAMPS)/$(1): $(STAMPS)/venv pyproject.toml requirements.txt
 	@$(PIP) --editable '.[$(1)]'
 	@touch $$@
 endef
-$(foreach name,local train evals ui dev,$(eval $(call extra,$(name))))
+$(foreach name,local train evals ui docs dev,$(eval $(call extra,$(name))))
 
 setup: $(STAMPS)/local
 setup-train: $(STAMPS)/train ## Add what training needs to .venv
@@ -77,7 +77,7 @@ lock: $(STAMPS)/venv ## Write the hashes of what the container images install; n
 train-smoke: setup-train ## The whole training pipeline in miniature, asserting that it learned
 	@$(BIN)/pir train tiny --config training/configs/tiny_smoke.yaml --output out/smoke --check
 
-docs: setup-test ## Build the documentation as a site, in out/site
+docs: $(STAMPS)/docs ## Build the documentation as a site, in out/site
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "Open out/site/index.html"
 
