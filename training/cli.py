@@ -87,16 +87,26 @@ def _stage(module: str, help_text: str) -> click.Command:
     @click.option(
         "--processes", type=click.IntRange(1), default=1, show_default=True, help="On this machine, by torchrun."
     )
+    @click.option(
+        "--dry-run", is_flag=True, help="sft, grpo: walk all stages in miniature with this --config, and end."
+    )
     @click.option("--keys", is_flag=True, help="List all settings with their defaults, and end.")
     @click.argument("settings", nargs=-1, type=click.UNPROCESSED, metavar="[--KEY VALUE]...")
-    def command(config: Path | None, processes: int, keys: bool, settings: tuple[str, ...]) -> None:
+    def command(config: Path | None, processes: int, dry_run: bool, keys: bool, settings: tuple[str, ...]) -> None:
+        stage_module = module
         words = [*(["--config", str(config)] if config else []), *settings, *(["--help"] if keys else [])]
+        if dry_run:
+            kind = module.removeprefix("training.")
+            if kind not in ("sft", "grpo"):
+                raise click.UsageError("--dry-run is for sft and grpo; `pir train dry-run` walks all stages")
+            stage_module, processes = "training.dry_run", 1
+            words = [*([f"--{kind}", str(config)] if config else []), *settings]
         try:
             from training import stage
 
             if processes > 1:
-                raise SystemExit(stage.launch(module, words, processes))
-            importlib.import_module(module).main(words)
+                raise SystemExit(stage.launch(stage_module, words, processes))
+            importlib.import_module(stage_module).main(words)
         except ModuleNotFoundError as error:
             raise click.ClickException(f"{error.name} is missing: training needs `make setup-train`") from error
 
