@@ -42,7 +42,7 @@ def pins(path: Path) -> dict[str, str]:
 def lint(path: Path) -> subprocess.CompletedProcess[str]:
     hadolint = shutil.which("hadolint", path=sysconfig.get_path("scripts"))
     if hadolint is None:
-        pytest.skip("hadolint comes for Linux only")
+        pytest.skip("hadolint does not come for Windows")
     return subprocess.run([hadolint, "--no-color", path], capture_output=True, text=True, check=False)
 
 
