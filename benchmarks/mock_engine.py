@@ -1,8 +1,9 @@
 """A stand-in for vLLM that costs next to nothing: `python -m benchmarks.mock_engine --tokenizer DIR`.
 
-Speaks the part of vLLM's completions dialect that the gateway uses, with an event a token, as vLLM writes them. One
-process, one loop, no framework, replies laid out beforehand: what is measured behind it should be the gateway. It
-prints its address when it listens, and ends when its standard input does, so it never outlives who started it.
+Speaks the part of vLLM's completions dialect that the gateway uses, with an event a token, as vLLM writes them, and plain
+Chat Completions for other gateways. One process, one loop, no framework, replies laid out beforehand: what is measured
+behind it should be the gateway. It prints its address when it listens, and ends when its standard input does, so it
+never outlives who started it.
 
 `POST /bench` sets the `Plan` of the legs to come; `GET /bench` tells what has been served, and the last leg's request.
 """
@@ -21,7 +22,7 @@ import httptools
 import orjson
 import uvloop
 
-from benchmarks.mock_script import MODEL, Plan, Script
+from benchmarks.mock_script import MODEL, ChatScript, Plan, Script
 
 MAX_MODEL_LEN = 32_768
 _STREAM_HEAD = (
@@ -38,6 +39,7 @@ class MockEngine:
 
     def __init__(self, script: Script) -> None:
         self.script = script
+        self.chat_script = ChatScript()
         self.plan = Plan()
         self.legs = 0
         self.aborted = 0
@@ -58,6 +60,16 @@ class MockEngine:
         leg = self.script.leg(self.plan, prompt, limit, logprobs=fields.get("logprobs") is not None)
         is_stream = bool(fields.get("stream"))
         return is_stream, leg.events(prompt) if is_stream else [leg.body(prompt)]
+
+    def chat(self, body: bytes) -> tuple[bool, list[bytes]]:
+        """As `complete`. Raises: Refused."""
+        fields = orjson.loads(body)
+        if fields.get("model") != MODEL or not fields.get("messages"):
+            raise Refused(f"this engine serves {MODEL}, and needs messages")
+        self.legs += 1
+        if fields.get("stream"):
+            return True, self.chat_script.events(self.plan)
+        return False, [self.chat_script.body(self.plan)]
 
     def other(self, path: bytes, body: bytes) -> dict[str, Any]:
         """The small paths. Raises: Refused, KeyError, TypeError, ValueError."""
@@ -160,10 +172,13 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         body = b"".join(self._body)
         try:
-            if self._path != b"/v1/completions":
+            if self._path == b"/v1/completions":
+                is_stream, parts = self._engine.complete(body)
+            elif self._path == b"/v1/chat/completions":
+                is_stream, parts = self._engine.chat(body)
+            else:
                 self._send(b"200 OK", orjson.dumps(self._engine.other(self._path, body)))
                 return
-            is_stream, parts = self._engine.complete(body)
         except (Refused, KeyError, TypeError, ValueError) as error:
             reply = {"error": {"message": str(error), "type": "BadRequestError", "code": 400}}
             self._send(b"400 Bad Request", orjson.dumps(reply))

@@ -129,6 +129,38 @@ class Script:
         return Leg(ids, texts, "stop", stop_reason, logprobs)
 
 
+class ChatScript:
+    """The same amount of text as plain Chat Completions, for gateways that pass these on."""
+
+    def __init__(self) -> None:
+        self._written: dict[int, list[bytes]] = {}
+
+    def events(self, plan: Plan) -> list[bytes]:
+        """The whole stream, framed: an event a token; roles, finish and end of the body ride on the first and last."""
+        if plan.tokens not in self._written:
+            texts = [self._text(k) for k in range(plan.tokens)]
+            out = [_chat_event({"content": text}) for text in texts]
+            out[0] = _chat_event({"role": "assistant", "content": ""}) + out[0]
+            out[-1] += _chat_event({}, finish="stop") + framed(b"[DONE]") + b"0\r\n\r\n"
+            self._written[plan.tokens] = out
+        return self._written[plan.tokens]
+
+    def body(self, plan: Plan) -> bytes:
+        message = {"role": "assistant", "content": "".join(self._text(k) for k in range(plan.tokens))}
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        usage = {"prompt_tokens": 60, "completion_tokens": plan.tokens, "total_tokens": 60 + plan.tokens}
+        return orjson.dumps({**_HEAD, "object": "chat.completion", "choices": [choice], "usage": usage})
+
+    @staticmethod
+    def _text(k: int) -> str:
+        return f" box{k % 10}"
+
+
+def _chat_event(delta: dict[str, Any], finish: str | None = None) -> bytes:
+    choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+    return framed(orjson.dumps({**_HEAD, "object": "chat.completion.chunk", "choices": [choice]}))
+
+
 def _logprobs(ids: Sequence[int]) -> dict[str, Any]:
     values = [-0.01 * (i % 97) for i in ids]
     names = [f"token_id:{i}" for i in ids]

@@ -98,10 +98,18 @@ def real_vllm(python: str, model_dir: Path, model: str) -> Iterator[Started]:
 
 
 @contextlib.contextmanager
-def gateway(engine_url: str, tokenizer: Path, cores: tuple[int, ...], model: str = MODEL) -> Iterator[Started]:
-    """`pir serve` over an engine that speaks vLLM, with a store of its own. Raises: StartFailed."""
-    flags = ["--engine", "vllm", "--engine-url", engine_url, "--model", model, "--tokenizer", str(tokenizer)]
-    with _pir_serve(flags, cores) as started:
+def gateway(
+    engine_url: str,
+    tokenizer: Path,
+    cores: tuple[int, ...],
+    model: str = MODEL,
+    *,
+    kind: str = "vllm",
+    folder: Path | None = None,
+) -> Iterator[Started]:
+    """`pir serve` over an engine of `kind`, with a store of its own (in `folder`, if given). Raises: StartFailed."""
+    flags = ["--engine", kind, "--engine-url", engine_url, "--model", model, "--tokenizer", str(tokenizer)]
+    with _pir_serve(flags, cores, folder) as started:
         yield started
 
 
@@ -113,9 +121,9 @@ def local_gateway(model_dir: Path) -> Iterator[Started]:
 
 
 @contextlib.contextmanager
-def _pir_serve(flags: Sequence[str], cores: tuple[int, ...]) -> Iterator[Started]:
-    with tempfile.TemporaryDirectory(prefix="pir-bench-") as folder:
-        store = ["--store", str(Path(folder) / "pir.db"), "--port", "0", "--log-level", "warning"]
+def _pir_serve(flags: Sequence[str], cores: tuple[int, ...], folder: Path | None = None) -> Iterator[Started]:
+    with tempfile.TemporaryDirectory(prefix="pir-bench-") as own:
+        store = ["--store", str((folder or Path(own)) / "pir.db"), "--port", "0", "--log-level", "warning"]
         with _running(["-m", "pir_serve.cli", "serve", *flags, *store], cores) as started:
             yield started
 

@@ -28,11 +28,11 @@ _ENVIRONMENT = {
     "SGLANG_USE_CPU_ENGINE": "1",
 }
 _VLLM_FLAGS = (
-    "--max-model-len 2048 --dtype float32 --enforce-eager --gpu-memory-utilization 0.3 --block-size 32 "
+    "--max-model-len {context} --dtype float32 --enforce-eager --gpu-memory-utilization 0.3 --block-size 32 "
     "--max-num-seqs 64 --enable-prompt-tokens-details"
 )
 _SGLANG_FLAGS = (
-    "--device cpu --dtype float32 --context-length 2048 --max-total-tokens 16384 --sleep-on-idle "
+    "--device cpu --dtype float32 --context-length {context} --max-total-tokens 16384 --sleep-on-idle "
     "--enable-metrics --enable-cache-report"
 )
 
@@ -62,7 +62,7 @@ def free_port() -> int:
         return port
 
 
-def command(kind: str, python: str, model_dir: Path, model: str, port: int) -> list[str]:
+def command(kind: str, python: str, model_dir: Path, model: str, port: int, context: int = 2048) -> list[str]:
     if kind == "vllm":
         module, named = "vllm.entrypoints.openai.api_server", ["--model", str(model_dir)]
         flags = _VLLM_FLAGS.split()
@@ -72,12 +72,20 @@ def command(kind: str, python: str, model_dir: Path, model: str, port: int) -> l
     else:
         raise ValueError(f"{kind!r} is neither vllm nor sglang")
     where = ["--served-model-name", model, "--host", "127.0.0.1", "--port", str(port)]
-    return [python, "-m", module, *named, *where, *flags]
+    return [python, "-m", module, *named, *where, *(flag.format(context=context) for flag in flags)]
 
 
 @contextlib.contextmanager
 def serving(
-    kind: str, python: str, model_dir: Path, log: Path, *, model: str = "tiny", port: int = 0, timeout_s: float = 900
+    kind: str,
+    python: str,
+    model_dir: Path,
+    log: Path,
+    *,
+    model: str = "tiny",
+    port: int = 0,
+    context: int = 2048,
+    timeout_s: float = 900,
 ) -> Iterator[RealServer]:
     """A server that is ready; its process group is dead afterwards, its log stays at `log`.
 
@@ -91,7 +99,7 @@ def serving(
     began = time.monotonic()
     with log.open("wb") as sink:
         process = subprocess.Popen(
-            command(kind, python, model_dir, model, port),
+            command(kind, python, model_dir, model, port, context),
             stdout=sink,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
