@@ -30,6 +30,7 @@ from pir_serve.engines.vllm import VllmEngine
 from pir_serve.errors import ConfigError
 from training import stage
 from training.bulk import codec_of
+from training.contract import write_contract
 from training.engines import InProcessEngine
 from training.grpo_trainer import USGRPOTrainer, row_columns
 from training.judge import Judge, LlmJudge, RuleJudge
@@ -38,13 +39,7 @@ from training.rollout import Rollouts
 from training.scoring import Scorer
 from training.users import Users
 
-TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "chat_template.jinja",
-    "generation_config.json",
-    "pir.json",
-)
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json")
 
 
 @dataclass
@@ -128,11 +123,9 @@ def validation_rows(n: int, seed: int = 5) -> list[Row]:
     return [Row.of(make_pair(split, seed, index)[index % 2], "generated") for index in range(n)]
 
 
-def make_engine(arguments: RolloutArguments, config: GRPOConfig) -> Engine:
+def make_engine(arguments: RolloutArguments) -> Engine:
     if arguments.engine_url is None:
         return InProcessEngine(Path(arguments.model), slots=arguments.slots)
-    if not config.use_vllm:
-        raise ConfigError("engine_url needs use_vllm: true: TRL has to send the server each step's weights")
     return VllmEngine(arguments.engine_url)
 
 
@@ -160,6 +153,8 @@ def check(arguments: RolloutArguments, config: GRPOConfig) -> None:
         raise ConfigError(f"model: {arguments.model} is no checkpoint folder")
     if config.temperature != 1.0 or config.top_p != 1.0:
         raise ConfigError("temperature and top_p must be 1: log-probabilities are those of the untouched distribution")
+    if arguments.engine_url is not None and not config.use_vllm:
+        raise ConfigError("engine_url needs use_vllm: true: TRL has to send the server each step's weights")
     per_rank = config.per_device_train_batch_size * config.steps_per_generation
     if per_rank % config.num_generations:
         raise ConfigError(
@@ -208,7 +203,7 @@ def grpo(arguments: RolloutArguments, config: GRPOConfig) -> None:
     train_rows = Dataset.from_list([row_columns(row) for row in training_rows(arguments)])
     eval_rows = [row_columns(row) for row in validation_rows(arguments.eval_problems)]
     rollouts = Rollouts(
-        make_engine(arguments, config),
+        make_engine(arguments),
         codec_of(Path(arguments.model)),
         max_tokens=config.max_completion_length,
         max_asks=arguments.max_asks,
@@ -236,6 +231,7 @@ def grpo(arguments: RolloutArguments, config: GRPOConfig) -> None:
         for name in TOKENIZER_FILES:  # as they were: the trainer's own copies differ in details
             if (source := Path(arguments.model) / name).exists():
                 shutil.copy(source, Path(config.output_dir) / name)
+        write_contract(Path(config.output_dir), rollouts.codec)
 
 
 def run(trainer: USGRPOTrainer, config: GRPOConfig) -> None:

@@ -87,7 +87,9 @@ def test_two_steps_move_the_weights_and_leave_a_model_that_can_be_served(asker: 
     before, after = load_file(asker / "model.safetensors"), load_file(trained / "model.safetensors")
     moved = [name for name in after if not torch.equal(before[name], after[name])]
     assert len(moved) == len(after)
-    assert PromptCodec.load(trained).digest == PromptCodec.load(asker).digest
+    codec = PromptCodec.load(trained)
+    assert codec.digest == PromptCodec.load(asker).digest
+    assert codec.contract is not None and codec.contract.tag_ids["<asking>"] == 1532 and not codec.contract.hashes
 
 
 def test_the_log_tells_asks_groups_time_and_how_far_the_sampler_is_off(trained: Path) -> None:
