@@ -14,6 +14,7 @@ import contextlib
 import dataclasses
 import os
 import re
+import socket
 import subprocess
 import sys
 import tempfile
@@ -31,7 +32,6 @@ from benchmarks.mock_script import MODEL, Plan
 from benchmarks.processes import START_TIMEOUT_S, Busyness, Cores, Started, StartFailed, gateway, mock_engine, pinned
 from benchmarks.report import Table, spread
 from pir_serve.settings import BUILTIN_MODEL
-from tests.engines.servers import free_port
 
 OURS, DIRECT = "pir serve", "direct"
 _TEXT = re.compile(rb'"(?:reasoning_)?content": ?"[^"]')
@@ -151,6 +151,12 @@ def _wait(target: Target, process: subprocess.Popen[bytes]) -> None:
         if time.monotonic() > deadline:
             raise StartFailed(f"it does not answer within {START_TIMEOUT_S:.0f} s")
         time.sleep(0.5)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def call_of(url: str, load: Load) -> Call:

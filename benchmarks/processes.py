@@ -90,9 +90,9 @@ def mock_engine(tokenizer: Path, cores: tuple[int, ...]) -> Iterator[Started]:
 
 
 @contextlib.contextmanager
-def real_vllm(python: str, model_dir: Path, model: str) -> Iterator[Started]:
-    """A vLLM on the CPU, from the venv of `python`. Raises: StartFailed."""
-    arguments = ["-m", "tests.engines.servers", "vllm", python, str(model_dir), "0", model]
+def real_engine(kind: str, python: str, model_dir: Path, model: str, context: int = 2048) -> Iterator[Started]:
+    """A `vllm` or `sglang` on the CPU, from the venv of `python`, with room for `context` tokens. Raises: StartFailed."""
+    arguments = ["-m", "tests.engines.servers", kind, python, str(model_dir), "0", model, str(context)]
     with _running(arguments, ()) as started:
         yield started
 

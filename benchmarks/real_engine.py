@@ -23,7 +23,7 @@ import uvloop
 
 from benchmarks.load import BadReply, Call, Reply, closed_loop, percentile, post
 from benchmarks.measures import DIRECT_TEXT, GATEWAY_TEXT, SIDES, Side
-from benchmarks.processes import Busyness, Started, StartFailed, gateway, real_vllm
+from benchmarks.processes import Busyness, Started, StartFailed, gateway, real_engine
 from benchmarks.report import Table, spread
 from evals.problems import generate
 from pir_serve.engines.base import LegRequest, SamplingParams
@@ -174,7 +174,7 @@ def _engine(args: argparse.Namespace) -> Iterator[str]:
         yield args.engine_url
         return
     _tell("starting vLLM, which takes a minute or more")
-    with real_vllm(args.python, args.tokenizer, args.model) as started:
+    with real_engine("vllm", args.python, args.tokenizer, args.model) as started:
         yield started.url
 
 

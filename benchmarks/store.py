@@ -1,17 +1,17 @@
 """How fast suspensions are put and found again, by every rung of the ladder: `python -m benchmarks.store`.
 
 Builds a store of so many suspensions (`--rows`, several sizes one after the other), each of `--tokens` tokens with
-log-probabilities behind a conversation of `--messages` messages, in SQLite and, where one is installed, in a PostgreSQL
-of its own, and prints times and sizes. Bars: resume by hash p99 <= 10 ms at 10,000 rows; RAM that does not grow with the
-rows. 10,000 and 100,000 rows take about ten minutes.
+log-probabilities behind a conversation of `--messages` messages, in SQLite and in the PostgreSQL at `--database`
+(`python -m tests.serve.postgres` runs one and prints its address), and prints times and sizes. Bars: resume by hash p99
+<= 10 ms at 10,000 rows; RAM that does not grow with the rows. 10,000 and 100,000 rows take about ten minutes.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import random
+import secrets
 import tempfile
 import time
 from array import array
@@ -26,11 +26,11 @@ from benchmarks.report import Table
 from pir_serve.resume import CALL_PREFIX, Keys, Lookup, find
 from pir_serve.store import codec
 from pir_serve.store.base import Store, Suspension
+from pir_serve.store.postgres import PostgresStore
 from pir_serve.store.sealed import Sealer
 from pir_serve.store.sqlite import SqliteStore
 from pir_serve.trajectory import Author, Segment, Trajectory
 from pir_serve.transcript import Turn
-from tests.serve.postgres import postgres_server
 
 _SECRET = b"s" * 32
 _LOOKUPS = 1000
@@ -178,17 +178,13 @@ def table(measured: list[Measured]) -> Table:
     return Table(head, lines)
 
 
-@contextlib.contextmanager
-def stores(rows: int) -> Iterator[Iterator[tuple[str, Store]]]:
-    """Empty ones; PostgreSQL only where it is installed."""
-    with tempfile.TemporaryDirectory() as folder, postgres_server(durable=True) as server:
-
-        def each() -> Iterator[tuple[str, Store]]:
-            yield "SQLite", SqliteStore(Path(folder) / "pir.db", max_per_tenant=rows + 2 * _PUTS)
-            if server is not None:
-                yield "PostgreSQL", server.store(max_per_tenant=rows + 2 * _PUTS)
-
-        yield each()
+def stores(folder: Path, rows: int, database: str | None) -> Iterator[tuple[str, Store]]:
+    """Empty ones."""
+    most = rows + 2 * _PUTS
+    yield "SQLite", SqliteStore(folder / "pir.db", max_per_tenant=most)
+    if database is not None:
+        schema = f"pir_bench_{secrets.token_hex(4)}"
+        yield "PostgreSQL", PostgresStore(database, schema=schema, max_per_tenant=most)
 
 
 def main() -> None:
@@ -196,11 +192,12 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--tokens", type=int, default=1000)
     parser.add_argument("--messages", type=int, default=9)
+    parser.add_argument("--database", help="postgresql://...; each run makes itself a schema there, and leaves it")
     args = parser.parse_args()
     measured = []
     for rows in args.rows:
-        with stores(rows) as made:
-            for name, store in made:
+        with tempfile.TemporaryDirectory() as folder:
+            for name, store in stores(Path(folder), rows, args.database):
                 measured.append(asyncio.run(measure(name, store, rows, args.tokens, args.messages)))
     size_kb = len(codec.dump(make_trajectory(random.Random(7), args.tokens, "How many?"))) / 1024
     print(f"Trajectories of {args.tokens:,} tokens, {size_kb:.1f} KB each, behind {args.messages} messages.\n")

@@ -1,6 +1,6 @@
 """Starts and stops real vLLM and SGLang servers on the CPU, for the contract tests and the benchmarks.
 
-python -m tests.engines.servers vllm VENV_PYTHON MODEL_DIR [PORT [NAME]]     # runs until interrupted
+python -m tests.engines.servers vllm VENV_PYTHON MODEL_DIR [PORT [NAME [CONTEXT]]]     # runs until interrupted
 """
 
 from __future__ import annotations
@@ -134,8 +134,9 @@ def main() -> None:
     kind, python, model_dir = sys.argv[1:4]
     port = int(sys.argv[4]) if len(sys.argv) > 4 else 0
     name = sys.argv[5] if len(sys.argv) > 5 else "tiny"
+    context = int(sys.argv[6]) if len(sys.argv) > 6 else 2048
     log = Path(tempfile.gettempdir()) / f"pir-{kind}-{os.getpid()}.log"
-    with serving(kind, python, Path(model_dir), log, model=name, port=port) as server:
+    with serving(kind, python, Path(model_dir), log, model=name, port=port, context=context) as server:
         print(f"{kind} ready at {server.url} after {server.start_s:.0f} s; Ctrl-C stops it", flush=True)
         with contextlib.suppress(KeyboardInterrupt):
             server.process.wait()

@@ -1,4 +1,7 @@
-"""A real PostgreSQL for tests: a server of our own in a folder of its own, reached over a Unix socket only."""
+"""A real PostgreSQL for tests: a server of our own in a folder of its own, reached over a Unix socket only.
+
+python -m tests.serve.postgres     # runs one that keeps what it has acknowledged, for benchmarks, until interrupted
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -125,3 +129,16 @@ def _programs() -> Path | None:
         return Path(found).resolve().parent
     installed = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
     return installed[-1].parent if installed else None
+
+
+def main() -> None:
+    with postgres_server(durable=True) as server:
+        if server is None:
+            sys.exit("no PostgreSQL server is installed (Debian: apt install postgresql)")
+        print(server.address, flush=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            server.process.wait()
+
+
+if __name__ == "__main__":
+    main()
