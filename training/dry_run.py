@@ -39,7 +39,6 @@ SMALL: dict[str, Any] = {
     "per_device_train_batch_size": 4,
     "gradient_accumulation_steps": 1,
     "warmup_steps": 0,
-    "lr_scheduler_type": "constant",
     "disable_tqdm": True,
     "save_strategy": "no",
 }
@@ -73,7 +72,7 @@ class DryRunArguments:
     grpo: str = field(default=str(CONFIGS / "pir_7b_usgrpo_8gpu.yaml"), metadata={"help": "Settings of US-GRPO."})
     output: str = field(default="out/dry-run", metadata={"help": "Folder of all stages; replaced."})
     ranks: int = field(default=2, metadata={"help": "Processes of SFT and US-GRPO, over gloo."})
-    problems: int = field(default=8, metadata={"help": "Generated problems to learn."})
+    problems: int = field(default=4, metadata={"help": "Generated problems to learn."})
 
 
 class Walk:
@@ -171,7 +170,7 @@ def prove(out: Path, problems: list[Problem]) -> dict[str, bool]:
     files = [str(file) for file in sorted((out / "grpo" / "completions").glob("*.parquet"))]
     completions = load_dataset("parquet", data_files=files, split="train", cache_dir=str(out / "cache"))
     before, after = (load_file(out / name / "model.safetensors") for name in ("sft", "grpo"))
-    rollouts = Rollouts(LocalEngine(out / "checkpoint"), codec, max_tokens=160)
+    rollouts = Rollouts(LocalEngine(out / "checkpoint"), codec, max_tokens=240)
     rollouts.start()
     served = rollouts.run([Job(Row.of(p, "generated"), RuleSimulator(), 1, greedy=True) for p in problems])
     rollouts.close()
