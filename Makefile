@@ -11,12 +11,13 @@ PORT ?= 8000
 VLLM_VENV ?= .venv-vllm
 SGLANG_VENV ?= .venv-sglang
 CLIENTS_VENV ?= .venv-clients
+PEERS_VENVS ?= .venv-peers
 LOCK = $(BIN)/uv pip compile --quiet --upgrade --constraint $(STAMPS)/lock.txt --generate-hashes --no-emit-package pip --no-annotate --python-version 3.11 --python-platform linux --custom-compile-command "make lock"
 # One torch thread a process: with two on a busy small machine a tiny model runs many times slower.
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: help serve test lint demo lock test-engines test-clients train-smoke bench docs setup setup-test setup-train setup-evals setup-ui clean
+.PHONY: help serve test lint demo lock test-engines test-clients train-smoke bench bench-peers docs setup setup-test setup-train setup-evals setup-ui clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -84,5 +85,9 @@ docs: $(STAMPS)/docs ## Build the documentation as a site, in out/site
 bench: setup-test ## Measure the gateway against the engine direct; writes docs/benchmarks.md
 	@$(BIN)/python -m benchmarks.gateway --write docs/benchmarks.md
 
+bench-peers: setup-test ## Install smg, vllm-router and LiteLLM's proxy, and measure the gateway beside them
+	@PYTHON=$(PYTHON) bash benchmarks/install_peers.sh $(PEERS_VENVS)
+	@$(BIN)/python -m benchmarks.peers --venvs $(PEERS_VENVS)
+
 clean: ## Remove the virtual environments and caches
-	rm -rf $(VENV) $(VLLM_VENV) $(SGLANG_VENV) $(CLIENTS_VENV) tests/clients/js/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(VLLM_VENV) $(SGLANG_VENV) $(CLIENTS_VENV) $(PEERS_VENVS) tests/clients/js/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis

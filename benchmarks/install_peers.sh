@@ -22,22 +22,19 @@ if [ ! -x "$folder/litellm/bin/litellm" ]; then
     cd "$folder/litellm" || exit 1
     bin/python -m pip --disable-pip-version-check download -q --no-deps litellm==1.109.1
     bin/python - <<'PYTHON'
-import email, glob, re, zipfile
+import email, glob, zipfile
+from pip._vendor.packaging.requirements import Requirement
 
 [wheel] = glob.glob("litellm-*.whl")
 with zipfile.ZipFile(wheel) as archive:
-    name = next(n for n in archive.namelist() if n.endswith("METADATA"))
+    name = next(n for n in archive.namelist() if n.endswith(".dist-info/METADATA"))
     wanted = email.message_from_bytes(archive.read(name)).get_all("Requires-Dist")
 kept = []
-for line in wanted:
-    need, _, marker = line.partition(";")
-    if marker and "proxy" not in marker.replace("extra-proxy", "") and "python_version" not in marker:
-        continue
-    if "extra" in marker and "'proxy'" not in marker and '"proxy"' not in marker:
-        continue
-    name = re.match(r"[A-Za-z0-9._-]+", need)[0]
-    loose = name.lower() in ("certifi", "litellm-proxy-extras", "litellm-enterprise")
-    kept.append(name if loose else need.strip())
+for need in map(Requirement, wanted):
+    if need.marker is None or need.marker.evaluate({"extra": "proxy"}):
+        loose = need.name in ("certifi", "litellm-proxy-extras", "litellm-enterprise")
+        extras = f"[{','.join(need.extras)}]" if need.extras else ""
+        kept.append(need.name if loose else f"{need.name}{extras}{need.specifier}")
 open("requirements.txt", "w").write("\n".join(kept))
 PYTHON
     bin/python -m pip --disable-pip-version-check install -q -r requirements.txt &&

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,10 +106,14 @@ def gateway(
     *,
     kind: str = "vllm",
     folder: Path | None = None,
+    variables: Mapping[str, str] | None = None,
 ) -> Iterator[Started]:
-    """`pir serve` over an engine of `kind`, with a store of its own (in `folder`, if given). Raises: StartFailed."""
+    """`pir serve` over an engine of `kind`, with a store of its own (in `folder`, if given) and the `PIR_*` `variables`.
+
+    Raises: StartFailed.
+    """
     flags = ["--engine", kind, "--engine-url", engine_url, "--model", model, "--tokenizer", str(tokenizer)]
-    with _pir_serve(flags, cores, folder) as started:
+    with _pir_serve(flags, cores, folder, variables) as started:
         yield started
 
 
@@ -121,17 +125,24 @@ def local_gateway(model_dir: Path) -> Iterator[Started]:
 
 
 @contextlib.contextmanager
-def _pir_serve(flags: Sequence[str], cores: tuple[int, ...], folder: Path | None = None) -> Iterator[Started]:
+def _pir_serve(
+    flags: Sequence[str],
+    cores: tuple[int, ...],
+    folder: Path | None = None,
+    variables: Mapping[str, str] | None = None,
+) -> Iterator[Started]:
     with tempfile.TemporaryDirectory(prefix="pir-bench-") as own:
         store = ["--store", str((folder or Path(own)) / "pir.db"), "--port", "0", "--log-level", "warning"]
-        with _running(["-m", "pir_serve.cli", "serve", *flags, *store], cores) as started:
+        with _running(["-m", "pir_serve.cli", "serve", *flags, *store], cores, variables) as started:
             yield started
 
 
 @contextlib.contextmanager
-def _running(arguments: Sequence[str], cores: tuple[int, ...]) -> Iterator[Started]:
+def _running(
+    arguments: Sequence[str], cores: tuple[int, ...], variables: Mapping[str, str] | None = None
+) -> Iterator[Started]:
     env = {name: value for name, value in os.environ.items() if not name.startswith("PIR_")}
-    env["OMP_NUM_THREADS"] = "1"
+    env |= {"OMP_NUM_THREADS": "1", **(variables or {})}
     with tempfile.TemporaryFile() as errors:
         with pinned(cores):  # children begin where their parent runs
             process = subprocess.Popen(

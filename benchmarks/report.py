@@ -257,6 +257,10 @@ trajectories live on the disk, not in memory; what grows is caches and the alloc
 MORE = """- `python -m benchmarks.store`: how fast suspensions are stored, and found by every rung of the ladder among ten and a
   hundred thousand, in SQLite and in PostgreSQL.
 - `python -m benchmarks.hot_path`: CPU time of a request and of a token in the gateway's own code, without sockets.
+- `make bench-peers` (`python -m benchmarks.peers`): beside smg, vllm-router and LiteLLM's proxy, in one run.
+- `python -m benchmarks.resume`: a resume over a real vLLM and SGLang, beside the exact ids sent directly, the trajectory
+  as text, a cold cache and starting over.
+- `python -m benchmarks.memory`: whether memory grows over 50,000 requests.
 - `python -m benchmarks.local_decoder`: our own decoder beside transformers' continuous batching.
 - `python -m benchmarks.real_engine`: throughput through the gateway over a real vLLM, beside vLLM direct."""
 
