@@ -15,12 +15,12 @@ QUESTION = (
     "\n\nDo not solve this problem. How likely is it that the text above lacks a fact that is needed to solve it? Reply with "
     "one number from 0 (nothing is missing) to 100 (something is surely missing), and with nothing else."
 )
-_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+_NUMBER = re.compile(r"[\s*_`]*(\d+(?:\.\d+)?)[\s*_`]*%?[\s*_`.]*")
 
 
 @dataclass(frozen=True, slots=True)
 class Verbalised:
-    """What a model said of each version: 0 to 1; None for a reply without one clear number from 0 to 100."""
+    """What a model said of each version: 0 to 1; None for a reply that is no number from 0 to 100."""
 
     said: Mapping[Version, float | None]
     failed: int
@@ -32,9 +32,12 @@ class Verbalised:
 
 
 def read_number(reply: str) -> float | None:
-    """The chance that a reply names, 0 to 1; None if it names no number, several, or one beyond 100."""
-    found = _NUMBER.findall(reply)
-    return float(found[0]) / 100 if len(found) == 1 and float(found[0]) <= 100 else None
+    """The chance that a reply names, 0 to 1; None unless it is a number up to 100 and nothing else.
+
+    A model that solves the problem in spite of all says a number, too: in a sentence or in a box.
+    """
+    found = _NUMBER.fullmatch(reply)
+    return float(found[1]) / 100 if found and float(found[1]) <= 100 else None
 
 
 async def verbalise(

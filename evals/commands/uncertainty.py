@@ -104,7 +104,7 @@ def _verbalised(
     found = asyncio.run(verbalise(scored, endpoint, Sampling(max_tokens=400), concurrency=concurrency))
     replies, clear = len(found.said), len(found.scores)
     notes.append(
-        f"verbalised: {clear} of {replies} replies held one number from 0 to 100, {found.failed} requests failed"
+        f"verbalised: {clear} of {replies} replies were a number from 0 to 100 and nothing else, {found.failed} requests failed"
     )
     if clear < _READABLE * replies:
         notes.append(f"{model} cannot say how likely a premise is missing: most replies are no number")

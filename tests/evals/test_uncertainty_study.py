@@ -156,9 +156,19 @@ def test_a_run_without_both_conditions_is_refused_in_words(tmp_path: Path, pir_e
 
 @pytest.mark.parametrize(
     ("reply", "number"),
-    [("70", 0.7), ("About 5 %.", 0.05), ("100", 1.0), ("12.5", 0.125), ("140", None), ("", None), ("2 of 10", None)],
+    [
+        ("70", 0.7),
+        (" 5 %.\n", 0.05),
+        ("**100**", 1.0),
+        ("12.5", 0.125),
+        ("140", None),
+        ("", None),
+        ("2 of 10", None),
+        ("The answer is \\boxed{7}.", None),
+        ("\\boxed{7}", None),
+    ],
 )
-def test_only_one_clear_number_is_a_confidence(reply: str, number: float | None) -> None:
+def test_only_a_number_and_nothing_else_is_a_confidence(reply: str, number: float | None) -> None:
     assert read_number(reply) == number
 
 
