@@ -85,10 +85,11 @@ def uncertainty(
     study = Study(title, signals(scored, more, seed=seed), asks_follow(scored, seed=seed), notes, found.manifest, seed)
     click.echo(study.markdown())
     try:
-        for file in write_study(study, output or run / "uncertainty"):
-            click.echo(str(file))
+        files = write_study(study, output or run / "uncertainty")
     except OSError as error:
         raise click.ClickException(f"the study cannot be written: {error}") from error
+    for file in files:
+        click.echo(str(file))
 
 
 def _verbalised(
