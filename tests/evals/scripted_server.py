@@ -102,10 +102,14 @@ class Script:
         return f"I look at it.\n{said}" if "<asking>" in said else f"That is all.\n</think>\n{said}"
 
 
+_READINGS = {"each": r"\b(each|every|apiece|one)\b", "in all": r"\b(all|altogether|together|total)\b"}
+
+
 def _gives(said: str, fact: Fact) -> bool:
     if fact.kind not in KINDS:
         return fact.text.lower().rstrip(".,;:") in said.lower()
-    return fact.unit in said if KINDS[fact.kind].reading else re.search(rf"\b{fact.value}\b", said) is not None
+    said_as = _READINGS.get(fact.unit, fact.unit.split()[-1]) if KINDS[fact.kind].reading else rf"\b{fact.value}\b"
+    return re.search(said_as, said, re.IGNORECASE) is not None
 
 
 Fault = Callable[[web.Request, dict[str, Any], int], "web.StreamResponse | None"]
