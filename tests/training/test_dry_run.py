@@ -37,6 +37,7 @@ def test_the_settings_of_grpo_make_batches_of_1024_in_two_updates(name: str, tra
     words = ["--config", str(CONFIGS / name), *ON_CPU, "--model", str(tmp_path)]
     arguments, config = stage.parse((RolloutArguments, GRPOConfig), "grpo", words)
     (tmp_path / "config.json").write_text("{}")
+    config.use_vllm = True  # TRL refuses it without a GPU; `check` wants it
     check(arguments, config)
     assert config.per_device_train_batch_size * config.steps_per_generation * trainers == 1024
     assert config.per_device_train_batch_size * config.gradient_accumulation_steps * trainers == 512

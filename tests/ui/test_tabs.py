@@ -16,13 +16,16 @@ from tests.ui.conftest import Server, Shoot, answer_is, ask_card, say, ui_server
 def test_three_users_side_by_side(page: Page, app: Server, shoot: Shoot) -> None:
     visit(page, app)
     page.get_by_role("tab", name="Compare").click()
-    page.get_by_role("button", name="Another problem").click()
-    box = page.get_by_label("A problem that lacks something")
-    expect(box).not_to_have_value("")
-    page.get_by_role("button", name="Compare", exact=True).click()
     nobody, you, simulated = (page.locator("#columns .pane").nth(k) for k in range(3))
-    expect(nobody.locator(".answer")).to_be_visible()
-    expect(simulated.locator(".answer")).to_be_visible()
+    for _ in range(6):  # the problem is drawn, and the built-in model does not ask in each
+        page.get_by_role("button", name="Another problem").click()
+        expect(page.get_by_label("A problem that lacks something")).not_to_have_value("")
+        page.get_by_role("button", name="Compare", exact=True).click()
+        expect(nobody.locator(".answer")).to_be_visible()
+        expect(simulated.locator(".answer")).to_be_visible()
+        expect(you.locator(".answer, .ask").first).to_be_visible()
+        if you.locator(".ask").count():
+            break
     expect(nobody.locator(".verdict")).to_be_visible()
     expect(nobody.locator("dd").first).to_have_text("0")
     expect(you.locator(".ask .chip").first).to_be_visible()
