@@ -202,7 +202,7 @@ REACH_OUT = """
             reached.append(place)
         except OSError:
             pass
-    with open("/tmp/mine", "w") as file:
+    with open("mine", "w") as file:
         file.write("x")
     return " ".join(reached) or 1
 """
