@@ -100,17 +100,17 @@ class Chat:
         """One reply, from what was said to the question or the answer that it ends with."""
         before, tree, began = desk.shown, desk.session, time.time()
         desk.is_running, desk.is_stopped = True, False
-        shown, is_taken, note = start, False, ""
-        frame: Frame = {self.box: gr.Textbox(submit_btn=False, stop_btn=True), self.desk: desk}
+        shown, note = start, ""
+        sent: dict[str, Any] = {"value": ""} if typed else {}
+        frame: Frame = {self.box: gr.Textbox(submit_btn=False, stop_btn=True, **sent), self.desk: desk}
         try:
             async with contextlib.aclosing(play(gateway, start, text, options)) as states:
                 async for shown in states:
                     if desk.is_stopped:
                         break
-                    is_live = shown.status == "in_progress"
-                    yield frame | {self.log: conversation_html(shown, is_live=is_live, can_act=False)}
-                    frame = {self.box: ""} if typed and not is_taken and shown.tokens != start.tokens else {}
-                    is_taken = is_taken or bool(frame)
+                    # Live until it is settled: only then is the next text taken.
+                    yield frame | {self.log: conversation_html(shown, is_live=True, can_act=False)}
+                    frame = {}
             if not desk.is_stopped:
                 await settle(gateway, desk, shown, began)
         except GatewayError as error:

@@ -71,7 +71,7 @@ def thought_html(
     """The collapsible reasoning; asks that were answered are part of it."""
     parts = [part for part in shown.parts if part is not shown.waiting]
     items = "".join(_item(part, can_act=can_act, user=user) for part in parts)
-    if is_live and not shown.answer:
+    if is_live and not shown.answer and not shown.waiting:
         items += '<li class="step live"><span class="bar"></span><span class="caret" aria-hidden="true"></span></li>'
     elif not items:
         items = f'<li class="step none"><span class="bar"></span><span>{_nothing_shown(shown)}</span></li>'

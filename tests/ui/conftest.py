@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -87,46 +88,40 @@ def ui_server(gateway: str, *options: str) -> Server:
     return Server(["pir_serve.cli", "ui", "--base-url", gateway, "--port", "{port}", *options])
 
 
-@pytest.fixture(scope="session")
-def builtin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    server = gateway_server(tmp_path_factory.mktemp("builtin"))
+@contextmanager
+def running(server: Server, ready: str = "/") -> Iterator[Server]:
     try:
-        server.start("/ready")
+        server.start(ready)
         yield server
     finally:
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def builtin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running(gateway_server(tmp_path_factory.mktemp("builtin")), "/ready") as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
 def scripted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("scripted")
-    server = Server(["tests.ui.scripted_gateway", "{port}", str(folder / "pir.db"), str(folder / "tokenizer")])
-    try:
-        server.start("/ready")
+    started = ["tests.ui.scripted_gateway", "{port}", str(folder / "pir.db"), str(folder / "tokenizer")]
+    with running(Server(started), "/ready") as server:
         yield server
-    finally:
-        server.stop()
 
 
 @pytest.fixture(scope="session")
 def app(builtin: Server) -> Iterator[Server]:
     """The web app over the built-in model."""
-    server = ui_server(builtin.url)
-    try:
-        server.start()
+    with running(ui_server(builtin.url)) as server:
         yield server
-    finally:
-        server.stop()
 
 
 @pytest.fixture(scope="session")
 def scripted_app(scripted: Server) -> Iterator[Server]:
-    server = ui_server(scripted.url)
-    try:
-        server.start()
+    with running(ui_server(scripted.url)) as server:
         yield server
-    finally:
-        server.stop()
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from tests.ui.conftest import TANKS, Server, Shoot, ask_card, gateway_server, say, ui_server, visit
+from tests.ui.conftest import TANKS, Server, Shoot, ask_card, gateway_server, running, say, ui_server, visit
 
 
 def serious(page: Page) -> list[str]:
@@ -56,14 +56,8 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     users.write_text(
         '[ann]\npassword = "apple"\napi_key = "key-of-ann-1"\n[bob]\npassword = "berry"\napi_key = "key-of-bob-2"\n'
     )
-    app = ui_server(gateway.url, "--users", str(users))
-    try:
-        gateway.start("/ready")
-        app.start()
+    with running(gateway, "/ready"), running(ui_server(gateway.url, "--users", str(users))) as app:
         yield app
-    finally:
-        app.stop()
-        gateway.stop()
 
 
 def log_in(page: Page, app: Server, name: str, password: str) -> None:

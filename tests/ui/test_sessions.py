@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.ui.conftest import TANKS, Server, Shoot, answer_is, ask_card, gateway_server, say, ui_server, visit
+from tests.ui.conftest import TANKS, Server, Shoot, answer_is, ask_card, gateway_server, running, say, ui_server, visit
 
 LOAVES = "Each loaf uses several eggs. The number of loaves Sven makes is 10. How many eggs are needed in total?"
 
@@ -28,14 +28,8 @@ def asked(page: Page, app: Server, problem: str = TANKS) -> str:
 def own(tmp_path: Path) -> Iterator[tuple[Server, Server]]:
     """A gateway that may be killed, and the app over it."""
     gateway = gateway_server(tmp_path)
-    app = ui_server(gateway.url)
-    try:
-        gateway.start("/ready")
-        app.start()
+    with running(gateway, "/ready"), running(ui_server(gateway.url)) as app:
         yield gateway, app
-    finally:
-        app.stop()
-        gateway.stop()
 
 
 def test_a_question_survives_reload_a_killed_gateway_and_another_device(

@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from evals.problems import generate
 from evals.rows import Row, Transcript, Turn
-from tests.ui.conftest import Server, Shoot, answer_is, ask_card, say, ui_server, visit
+from tests.ui.conftest import Server, Shoot, answer_is, ask_card, running, say, ui_server, visit
 
 
 def test_three_users_side_by_side(page: Page, app: Server, shoot: Shoot) -> None:
@@ -74,12 +74,8 @@ def runs_app(builtin: Server, tmp_path_factory: pytest.TempPathFactory) -> Itera
         (folder / "rows.jsonl").write_text("".join(json.dumps(row.to_json()) + "\n" for row in rows))
         played = [_transcript(row, asks=folder.name == "asking") for row in rows]
         (folder / "transcripts.jsonl").write_text("".join(json.dumps(t.to_json()) + "\n" for t in played))
-    server = ui_server(builtin.url, *(part for folder in folders for part in ("--run", str(folder))))
-    try:
-        server.start()
+    with running(ui_server(builtin.url, *(part for folder in folders for part in ("--run", str(folder))))) as server:
         yield server
-    finally:
-        server.stop()
 
 
 def _transcript(row: Row, *, asks: bool) -> Transcript:
