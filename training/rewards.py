@@ -1,6 +1,6 @@
 """One composite reward: the outcome, and a bonus for asks that were few and helpful.
 
-As published (`pir_method` 1.7 holds the released code's figures): R = S * o + S * o * 1[asked] * E * H with S = 0.5, the
+As published (arXiv 2601.22139, composite reward of US-GRPO): R = S * o + S * o * 1[asked] * E * H with S = 0.5, the
 outcome o, efficiency E = (N - n) / (N - 1) for n asks of at most N = 5, and the mean helpfulness H of the asks. One ask
 more than none always pays there, on complete problems too; `ours` is the variant that does not pay for needless asks.
 """
