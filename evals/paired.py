@@ -1,8 +1,9 @@
 """Play paired problems through the very loop that serves, with a rule user, and report shares with intervals.
 
-Three conditions on the same rows: `complete` (the full problem; the model may ask), `no_ask` (the incomplete problem under
-the ask policy `never`: the floor) and `interactive` (the incomplete problem and a user who answers). A rollout that fails
-or runs out of tokens stays in the denominator as wrong.
+Conditions on the same rows: `complete` (the full problem; the model may ask), `no_ask` (the incomplete problem under the ask
+policy `never`: the floor) and `interactive` (the incomplete problem and a user who answers); and, for what asking does to
+reasoning where nobody can answer, `complete_no_ask`. A rollout that fails or runs out of tokens stays in the denominator
+as wrong.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from pir_serve.prompt import Message, PromptCodec
 from pir_serve.settings import AUTO_RESPONSE
 from pir_serve.trajectory import Author, Status, Trajectory
 
-Condition = Literal["complete", "no_ask", "interactive"]
+Condition = Literal["complete", "no_ask", "interactive", "complete_no_ask"]
 CONDITIONS: tuple[Condition, ...] = ("complete", "no_ask", "interactive")
 
 
@@ -63,7 +64,7 @@ class Player:
 
     async def play(self, problem: Problem, condition: Condition) -> Outcome:
         params = RunParams(
-            policy=NEVER if condition == "no_ask" else AskPolicy(self.max_asks),
+            policy=NEVER if condition.endswith("no_ask") else AskPolicy(self.max_asks),
             sampling=self.sampling,
             max_tokens=self.max_tokens,
             auto_response=AUTO_RESPONSE,

@@ -60,7 +60,7 @@ def played(
 ) -> list[Outcome]:
     """Problems of a split, played under one condition against one persona."""
     pairs: Sequence[tuple[Problem, Problem]] = list(generate_pairs(split, n, seed, start, families=families))
-    problems = [complete if condition == "complete" else incomplete for complete, incomplete in pairs]
+    problems = [complete if condition.startswith("complete") else incomplete for complete, incomplete in pairs]
 
     async def play() -> list[Outcome]:
         async with Running(folder) as engine:

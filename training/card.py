@@ -31,6 +31,7 @@ can be tried and tested without a GPU or a download.
 | step entropy | mean negative log-probability of each step of its own greedy traces | AUROC {auroc:.3f} for "this step states a hidden fact" ({gaps} of {steps} steps) |
 | asking data | asks before the facts among the {top:.0%} most uncertain steps, responses by the rule user | {rows} rows, {asks} asks, {right:.1%} about a hidden fact |
 | SFT | TRL, loss on the model's own tokens only | {rows} rows, {epochs:g} epochs{resumed} |
+| US-GRPO | groups of rollouts against clean and noisy users; reward `{reward}`, needless asks cost | update {chosen} of {updates}, chosen by its reward on validation problems ({validation_reward}) |
 
 The guesses in the base's training text are a modelling choice: a model that never saw reasoning over unstated facts copies a
 nearby number with confidence, and its step entropy finds little. Of the chosen steps, {rejected} were turned down.
@@ -41,7 +42,8 @@ sampled at temperature 1 (incomplete problems only).
 
 Greedy decoding, rule user simulator, paired problems, 95 % Wilson intervals. `complete`: the whole problem is shown;
 `no ask`: a fact is hidden and asking is answered with "use your best judgment"; `asking`: a fact is hidden and the user
-answers. A rollout that does not finish counts as wrong. Choices were made on the validation split alone.
+answers. `after SFT` is the same model before US-GRPO. A rollout that does not finish counts as wrong. Choices were made on the
+validation split alone.
 """
 
 _TAIL = """
@@ -59,12 +61,12 @@ Runs are repeatable up to the order in which two processes average their weights
 
 - The user simulator shares the problems' wording: people's answers are more varied than what was measured here.
 - Noisy users cost accuracy, as the persona table shows. After an off-topic reply the model may take a wrong number.
-- It was trained by SFT alone: it asks some needless questions, as the `asked` column of complete problems shows.
+- It still asks some needless questions, as the `asked` column of complete problems shows.
 """
 
 
 def card(config: Any, stages: Mapping[str, Mapping[str, Any]], versions: Mapping[str, str]) -> str:
-    """Markdown of the card. `stages` are the figures of base, asking, sft and evaluation."""
+    """Markdown of the card. `stages` are the figures of base, asking, sft, grpo and evaluation."""
     from evals.problems import FAMILIES
 
     base, asking, evaluation = stages["base"], stages["asking"], stages["evaluation"]
@@ -84,12 +86,16 @@ def card(config: Any, stages: Mapping[str, Mapping[str, Any]], versions: Mapping
         right=augmentation["right_fact"],
         epochs=config.sft.get("num_train_epochs", 1),
         resumed=_resumed(stages["sft"]),
+        reward=config.grpo.get("components", "ours"),
+        chosen=stages["grpo"]["chosen_update"],
+        updates=stages["grpo"]["updates"],
+        validation_reward=_reward(stages["grpo"]["validation_reward"]),
         rejected=", ".join(f'{count} as "{reason}"' for reason, count in augmentation["rejected"].items()),
         auroc_validation=asking["entropy_validation"]["auroc"],
         auroc_sampled=asking["entropy_validation_sampled"]["auroc"],
     )
     tail = _TAIL.format(versions=", ".join(f"{name} {number}" for name, number in versions.items()))
-    return "\n".join([head, *_conditions(evaluation), "", *_personas(evaluation["personas"]), tail])
+    return "\n".join([head, *_conditions(evaluation), "", *_personas(evaluation), tail])
 
 
 def _resumed(sft: Mapping[str, Any]) -> str:
@@ -98,12 +104,20 @@ def _resumed(sft: Mapping[str, Any]) -> str:
     return f"; extended at step {step}, where a shorter schedule had ended" if step else ""
 
 
+def _reward(value: float | None) -> str:
+    return "not measured: the last one was kept" if value is None else f"{value:.3f}"
+
+
 def _conditions(evaluation: Mapping[str, Any]) -> list[str]:
     lines = [
         "| split | condition | accuracy | asked | turns | asks that hit a gap | own tokens |",
         "|---|---|---|---|---|---|---|",
     ]
-    groups = [("passive base", evaluation["base"]), ("pir-tiny", evaluation["model"])]
+    groups = [
+        ("passive base", evaluation["base"]),
+        ("after SFT", evaluation["sft"]),
+        ("pir-tiny", evaluation["model"]),
+    ]
     for who, splits in groups:
         for split, conditions in splits.items():
             for condition, f in conditions.items():
@@ -113,12 +127,14 @@ def _conditions(evaluation: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _personas(personas: Mapping[str, Any]) -> list[str]:
+def _personas(evaluation: Mapping[str, Any]) -> list[str]:
     lines = [
-        "| user persona (held-out numbers, asking) | accuracy | asked | turns | asks that hit a gap | own tokens |"
+        "| user persona (held-out numbers, asking) | after SFT | accuracy | asked | turns | asks that hit a gap | own tokens |",
+        "|---|---|---|---|---|---|---|",
     ]
-    lines.append("|---|---|---|---|---|---|")
-    lines += [f"| {name} | {' | '.join(_figures(f['interactive']))} |" for name, f in personas.items()]
+    for name, figures in evaluation["personas"].items():
+        before = _share(evaluation["personas_sft"][name]["interactive"]["accuracy"])
+        lines.append(f"| {name} | {before} | {' | '.join(_figures(figures['interactive']))} |")
     return lines
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import importlib
 import logging
 from pathlib import Path
+from typing import Any, cast
 
 import click
 
+from evals.problems import SPLITS
+from evals.simulators import PERSONAS, Persona
 from pir_serve.errors import ConfigError
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -32,6 +35,9 @@ def train() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
 
 
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+
+
 @train.command()
 @click.option(
     "--config",
@@ -53,13 +59,14 @@ def train() -> None:
 @click.option("--check", is_flag=True, help="Exit 1 unless the model learned what a miniature run must learn.")
 @click.option("--install", is_flag=True, help="Copy the result over the built-in model of this checkout.")
 def tiny(config: Path, output: Path, overrides: tuple[str, ...], check: bool, install: bool) -> None:
-    """Train pir-tiny: tokenizer, passive base, step entropy, asking data, SFT, evaluation, export.
+    """Train pir-tiny: tokenizer, passive base, step entropy, asking data, SFT, US-GRPO, evaluation, export.
 
     About two hours on two idle CPU cores with the default settings. Every stage is skipped if its result is there,
     and the long ones save as they go: Ctrl-C loses at most two minutes.
     """
     try:
         from training import tiny as chain
+        from training.tiny_check import check as check_learned
         from training.tiny_config import load_config
     except ModuleNotFoundError as error:
         raise click.ClickException(f"{error.name} is missing: training needs `make setup-train`") from error
@@ -68,13 +75,50 @@ def tiny(config: Path, output: Path, overrides: tuple[str, ...], check: bool, in
         checkpoint = chain.Chain(settings, output).run()
         click.echo(f"checkpoint: {checkpoint}")
         if check:
-            chain.check(output)
+            check_learned(output)
         if install:
             click.echo(f"installed: {chain.install(checkpoint)}")
     except ConfigError as error:
         raise click.ClickException(error.message) from error
     except KeyboardInterrupt:
         raise click.ClickException(f"interrupted; `pir train tiny --output {output}` goes on from here") from None
+
+
+@train.command()
+@click.option("--before", type=FOLDER, required=True, help="The checkpoint that the others were trained from.")
+@click.option("--after", type=FOLDER, multiple=True, required=True, help="A checkpoint; again for each seed.")
+@click.option("--output", type=click.Path(file_okay=False, path_type=Path), required=True, help="Folder; resumable.")
+@click.option("--split", type=click.Choice(SPLITS), default="heldout_numbers", show_default=True)
+@click.option("--pairs", type=click.IntRange(1), default=1000, show_default=True)
+@click.option(
+    "--persona",
+    "personas",
+    type=click.Choice(PERSONAS),
+    multiple=True,
+    default=("clean",),
+    show_default=True,
+    help="Of the user; again for more.",
+)
+@click.option("--seed", type=int, default=31, show_default=True, help="Of the problems.")
+@click.option("--processes", type=click.IntRange(1), default=2, show_default=True)
+def study(before: Path, after: tuple[Path, ...], output: Path, personas: tuple[str, ...], **settings: Any) -> None:
+    """Compare checkpoints of the generated domain on the same held-out pairs: accuracy, asks and turns, with intervals.
+
+    \b
+    pir train study --before out/tiny/sft --after out/grpo_1 --after out/grpo_2 --output out/study \\
+        --persona clean --persona typos --persona off_topic
+    """
+    try:
+        from training import study as comparing
+    except ModuleNotFoundError as error:
+        raise click.ClickException(f"{error.name} is missing: training needs `make setup-train`") from error
+    try:
+        config = comparing.StudyConfig(output, personas=cast(tuple[Persona, ...], personas), **settings)
+        click.echo(comparing.markdown(comparing.study(config, before, after)))
+    except ConfigError as error:
+        raise click.ClickException(error.message) from error
+    except KeyboardInterrupt:
+        raise click.ClickException("interrupted; the same command goes on from here") from None
 
 
 def _stage(module: str, help_text: str) -> click.Command:

@@ -28,6 +28,7 @@ from training.contract import golden, training_codec, verify, write_contract, wr
 from training.corpus import solved
 
 EXAMPLES = 12
+STAGES = ("base", "asking", "sft", "grpo", "evaluation")
 MODEL_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 
 
@@ -37,14 +38,14 @@ def export(run: Path, config: Any) -> Path:
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir()
     for name in MODEL_FILES:
-        source = run / "sft" / name
+        source = run / "grpo" / name
         shutil.copy(source if source.exists() else run / "tokenizer" / name, target / name)
     tokenizer = Tokenizer.from_file(str(target / "tokenizer.json"))
     write_json(target / "generation_config.json", generation_config(tokenizer))
     problems = list(generate("validation", 20, 3, mode="incomplete"))
     write_json(target / "golden.json", golden(tokenizer, [p.shown for p in problems], _trajectory(problems[0])))
     (target / "examples.jsonl").write_text("".join(json.dumps(e) + "\n" for e in examples(target)))
-    stages = {name: json.loads((run / f"{name}.json").read_text()) for name in ("base", "asking", "sft", "evaluation")}
+    stages = {name: json.loads((run / f"{name}.json").read_text()) for name in STAGES}
     write_json(target / "evaluation.json", {**stages["evaluation"], "versions": versions()})
     made = {"config": json.loads(json.dumps(dataclasses.asdict(config))), "versions": versions()}
     hashed = (*MODEL_FILES, "golden.json")

@@ -45,6 +45,8 @@ class TinyConfig:
     asking: Recipe = field(default_factory=Recipe)
     sft: dict[str, Any] = field(default_factory=dict)
     """Fields of TRL's SFTConfig, over those of training/configs/tiny_sft.yaml."""
+    grpo: dict[str, Any] = field(default_factory=dict)
+    """Fields of training/grpo.py and TRL's GRPOConfig, over those of training/configs/tiny_grpo.yaml."""
     processes: int = 2
     """Single-threaded processes that traces, SFT and evaluation are shared out to."""
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
