@@ -177,7 +177,7 @@ class PromptCodec:
         """A leg's segment cut behind the ask that ends at character `end` of its text.
 
         Where `</asking>` ends inside a token (tags as plain text), that token is replaced by the tokens of what remains
-        of it, so that the reply can follow (vLLM facts: the junction rule, "segmented"). What was sampled stays in
+        of it, so that the reply can follow (the junction "segmented"). What was sampled stays in
         `sampled_ids` wherever it differs, and `logprobs` are those of the sampled ids.
 
         Raises:

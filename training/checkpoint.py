@@ -89,7 +89,7 @@ def _write(
         raise ConfigError(f"{source} has no pir.json: it was not trained by `pir train sft`")
     problems = list(generate("validation", 20, 3, mode="incomplete"))
     parts = RowReader(codec, end).parts({"messages": _dialogue(problems[0])})
-    write_json(target / "golden.json", golden(tokenizer, [p.shown for p in problems], parts))
+    write_json(target / "golden.json", golden(tokenizer, [p.shown for p in problems], parts, codec))
     if evaluation is not None:
         write_json(target / "evaluation.json", evaluation)
     base = a.base or a.model

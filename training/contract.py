@@ -1,7 +1,8 @@
 """What a checkpoint promises the server: `pir.json` and `golden.json` (read by pir_serve/prompting/contract.py).
 
-Tag strings and ids, the observation format, the system prompt that it was trained with, budgets, hashes of its files, and
-texts with the ids that every party must give them. Written by training, checked by the trainer here and by the server at start.
+Tag strings and ids, the observation format, the system prompt and suffix that it was trained with, budgets, hashes of its
+files, and texts and whole prompts with the ids that every party must give them: whatever the folder is called, trainer and
+server build the same prompt from it. Written by training, checked by the trainer here and by the server at start.
 """
 
 from __future__ import annotations
@@ -17,17 +18,34 @@ from tokenizers import Tokenizer
 
 from pir_serve.errors import ConfigError
 from pir_serve.markup import TAGS
-from pir_serve.presets import SYSTEM_PROMPT, TRAINED
-from pir_serve.prompt import PromptCodec
+from pir_serve.presets import BOXED_TRIGGER, SYSTEM_PROMPT, TRAINED
+from pir_serve.prompt import Message, PromptCodec
+from pir_serve.prompting.contract import read_contract
 from training.chat import Part, encode
 
 SCHEMA = 1
 
 
-def training_codec(folder: Path, system_prompt: str = "") -> PromptCodec:
-    """How rows without a system message of their own are prompted."""
-    text = SYSTEM_PROMPT if system_prompt == "method" else system_prompt or None
-    return PromptCodec.load(folder, preset=dataclasses.replace(TRAINED, system_prompt=text))
+def training_codec(
+    folder: Path, system_prompt: str = "", user_suffix: str = "", *, model: Path | None = None
+) -> PromptCodec:
+    """How rows are prompted: as `pir.json` says, else with nothing added.
+
+    Args:
+        folder: with the tokenizer and template.
+        system_prompt: of rows without a system message: a text or `method`, the paper's, in place of what `pir.json` says.
+        user_suffix: behind a conversation's first user message: a text or `method`, which asks for a box; likewise.
+        model: whose `pir.json` counts where `folder` has none yet.
+    """
+    said = read_contract(model or folder)
+    bare = dataclasses.replace(TRAINED, system_prompt=None)
+    codec = PromptCodec.load(folder, preset=said.over(bare) if said else bare)
+    wanted = {
+        "system_prompt": SYSTEM_PROMPT if system_prompt == "method" else system_prompt,
+        "user_suffix": BOXED_TRIGGER if user_suffix == "method" else user_suffix,
+    }
+    codec.preset = dataclasses.replace(codec.preset, **{name: text for name, text in wanted.items() if text})
+    return codec
 
 
 def contract(
@@ -47,6 +65,8 @@ def contract(
         "observation_format": codec.preset.observation_format,
         "junction": codec.preset.junction,
         "system_prompt": codec.preset.system_prompt,
+        "user_suffix": codec.preset.user_suffix,
+        "folds_system": codec.folds_system,
         "max_asks": max_asks,
         "budgets": {"max_tokens": max_tokens},
         "golden": "golden.json" if (folder / "golden.json").exists() else None,
@@ -59,17 +79,38 @@ def write_contract(folder: Path, codec: PromptCodec, **options: Any) -> None:
     write_json(folder / "pir.json", contract(codec, folder, **options))
 
 
-def golden(tokenizer: Tokenizer, texts: Sequence[str], parts: Sequence[Part]) -> dict[str, Any]:
-    """Texts and one trajectory with the ids (and authors) that every party must give them."""
+def golden(
+    tokenizer: Tokenizer, texts: Sequence[str], parts: Sequence[Part], codec: PromptCodec | None = None
+) -> dict[str, Any]:
+    """Texts, whole prompts (with `codec`) and one trajectory with the ids (and authors) that every party must give them."""
     encoded = encode(tokenizer, parts)
     return {
         "texts": [{"text": text, "ids": tokenizer.encode(text, add_special_tokens=False).ids} for text in texts],
+        "prompts": [] if codec is None else _prompts(codec, texts),
         "trajectory": {
             "parts": [{"author": part.author.value, "text": part.text} for part in parts],
             "ids": encoded.ids,
             "by_model": encoded.by_model,
         },
     }
+
+
+def _prompts(codec: PromptCodec, texts: Sequence[str]) -> list[dict[str, Any]]:
+    """A first turn, one with a system message, and a later one."""
+    if "strftime_now" in codec.template.source:
+        return []  # the template writes today's date
+    first, second = texts[:2]
+    dialogues = (
+        [("user", first)],
+        [("system", "Be brief."), ("user", first)],
+        [("user", first), ("assistant", "The answer is \\boxed{7}."), ("user", second)],
+    )
+    rows = []
+    for dialogue in dialogues:
+        segments = codec.encode_prompt([Message(role, text) for role, text in dialogue])
+        messages = [{"role": role, "content": text} for role, text in dialogue]
+        rows.append({"messages": messages, "ids": [i for segment in segments for i in segment.token_ids]})
+    return rows
 
 
 def verify(folder: Path) -> None:
@@ -80,16 +121,34 @@ def verify(folder: Path) -> None:
     """
     from transformers import AutoTokenizer
 
-    PromptCodec.load(folder)  # hashes, tag ids, golden file
+    codec = PromptCodec.load(folder)  # hashes, tag ids, golden file
     loaded = AutoTokenizer.from_pretrained(folder)
-    for row in json.loads((folder / "golden.json").read_text())["texts"]:
-        found = loaded.encode(row["text"], add_special_tokens=False)
-        if found != row["ids"]:
+    data = json.loads((folder / "golden.json").read_text())
+    rows = [(row["text"], row["ids"]) for row in data["texts"]]
+    rows += [(rendered(loaded, codec, row["messages"]), row["ids"]) for row in data.get("prompts", [])]
+    for text, ids in rows:
+        if loaded.encode(text, add_special_tokens=False) != ids:
             raise ConfigError(
-                f"{folder}: transformers' tokenizer gives other ids than tokenizer.json for {row['text']!r:.60}; its class "
+                f"{folder}: transformers' tokenizer gives other ids than tokenizer.json for {text!r:.60}; its class "
                 f"{type(loaded).__name__} rebuilds it: set tokenizer_class to PreTrainedTokenizerFast in "
                 "tokenizer_config.json, and train again if the model was trained through it"
             )
+
+
+def rendered(tokenizer: Any, codec: PromptCodec, messages: Sequence[Mapping[str, str]]) -> str:
+    """The prompt of a conversation as somebody with transformers would write it from what `pir.json` says."""
+    preset, turns = codec.preset, [dict(message) for message in messages]
+    given = turns.pop(0)["content"] if turns[0]["role"] == "system" else ""
+    system = "\n\n".join(text for text in (preset.system_prompt, given) if text)
+    if "\\boxed" not in turns[0]["content"]:
+        turns[0]["content"] += preset.user_suffix
+    if system and codec.folds_system:
+        turns[0]["content"] = f"{system}\n\n{turns[0]['content']}"
+    elif system:
+        turns.insert(0, {"role": "system", "content": system})
+    text = str(tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=False))
+    is_open = text.rfind(TAGS.think_open) > text.rfind(TAGS.think_close)
+    return text if is_open else f"{text}{TAGS.think_open}\n"
 
 
 def write_json(file: Path, data: Any) -> None:

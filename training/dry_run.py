@@ -150,7 +150,7 @@ def prove(out: Path, problems: list[Problem]) -> dict[str, bool]:
     from pir_serve.engines.local import LocalEngine
     from pir_serve.prompt import Message, PromptCodec
     from pir_serve.trajectory import Status
-    from training.contract import training_codec
+    from training.contract import rendered, training_codec
     from training.rollout import Job, Rollouts
     from training.rows import RowReader
     from training.sft import IGNORED, labelled
@@ -158,11 +158,9 @@ def prove(out: Path, problems: list[Problem]) -> dict[str, bool]:
     codec = PromptCodec.load(out / "checkpoint")
     tokenizer = Tokenizer.from_file(str(out / "checkpoint" / "tokenizer.json"))
     stock = AutoTokenizer.from_pretrained(out / "checkpoint")
-    row = Row.of(problems[0], "generated")
-    messages = [{"role": "system", "content": codec.preset.system_prompt or ""}, {"role": "user", "content": row.shown}]
-    rendered = stock.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
-    ours = "".join(s.text for s in codec.encode_prompt([Message("user", row.shown)]))
-    learnt = RowReader(training_codec(out / "checkpoint", "method"), stock.eos_token).read(out / "asking.jsonl")
+    prompt = "".join(s.text for s in codec.encode_prompt([Message("user", problems[0].shown)]))
+    its_own = rendered(stock, codec, [{"role": "user", "content": problems[0].shown}])
+    learnt = RowReader(training_codec(out / "checkpoint"), stock.eos_token).read(out / "asking.jsonl")
     masks = [labelled(tokenizer, parts) for parts in learnt]
     said = [part for parts in learnt for part in parts if part.author.value == "user"]
     own = [[i for i in m["labels"] if i != IGNORED] for m in masks]
@@ -176,8 +174,7 @@ def prove(out: Path, problems: list[Problem]) -> dict[str, bool]:
     rollouts.close()
     report = json.loads((out / "written.report.json").read_text())
     return {
-        "the gateway renders the model's own template": ours.removesuffix("<think>\n")
-        == rendered.removesuffix("<think>\n"),
+        "the gateway renders the model's own template": prompt == its_own,
         "tags are tokens of their own": codec.regime == "atomic",
         "replies are in the rows, and never in the loss": bool(said) and all(response not in ids for ids in own),
         "the writer was reached over HTTP, and its exchanges passed": report["asks"] > 0 and report["calls"] > 0,

@@ -29,8 +29,7 @@ from pir_serve.engines.base import Engine
 from pir_serve.engines.vllm import VllmEngine
 from pir_serve.errors import ConfigError
 from training import stage
-from training.bulk import codec_of
-from training.contract import write_contract
+from training.contract import training_codec, write_contract
 from training.engines import InProcessEngine
 from training.grpo_trainer import USGRPOTrainer, row_columns
 from training.judge import Judge, LlmJudge, RuleJudge
@@ -77,6 +76,10 @@ class RolloutArguments:
     overlong_cache: int = field(
         default=0,
         metadata={"help": "Tokens before max_completion_length over which DAPO's length penalty grows; 0: off."},
+    )
+    user_suffix: str = field(
+        default="",
+        metadata={"help": "Behind the problem: a text or `method`, which asks for a box; default: as pir.json says."},
     )
     max_asks: int = field(default=5, metadata={"help": "N of the paper; one ask more ends the rollout without reward."})
     slots: int = field(default=64, metadata={"help": "Rollouts decoded together, in process."})
@@ -133,7 +136,7 @@ def make_judge(arguments: RolloutArguments) -> Judge:
     if arguments.judge_url is None:
         return RuleJudge(arguments.lenient)
     client = openai.AsyncOpenAI(base_url=arguments.judge_url, api_key=os.environ.get("OPENAI_API_KEY", "none"))
-    return LlmJudge(client, arguments.judge_model, Path("out/judge.db"))
+    return LlmJudge(client, arguments.judge_model, Path("out/judge.jsonl"))
 
 
 def _mapping(value: dict[str, Any] | str | None, name: str) -> dict[str, Any]:
@@ -204,7 +207,7 @@ def grpo(arguments: RolloutArguments, config: GRPOConfig) -> None:
     eval_rows = [row_columns(row) for row in validation_rows(arguments.eval_problems)]
     rollouts = Rollouts(
         make_engine(arguments),
-        codec_of(Path(arguments.model)),
+        training_codec(Path(arguments.model), user_suffix=arguments.user_suffix),
         max_tokens=config.max_completion_length,
         max_asks=arguments.max_asks,
         simulator_timeout_s=arguments.simulator_timeout_s,

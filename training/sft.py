@@ -48,7 +48,13 @@ class DataArguments:
     )
     system_prompt: str = field(
         default="",
-        metadata={"help": "Of rows without one: its text, `method` for the paper's, or nothing. Goes into pir.json."},
+        metadata={
+            "help": "Of rows without one: its text or `method`, the paper's; default: the model's pir.json's, if any."
+        },
+    )
+    user_suffix: str = field(
+        default="",
+        metadata={"help": "Behind the first user message: a text or `method`, which asks for a box; default likewise."},
     )
     mask_responses: bool = field(default=True, metadata={"help": "Leave the user's responses out of the loss."})
     lora_r: int = field(default=0, metadata={"help": "Rank of LoRA adapters on all linear layers; 0: train it all."})
@@ -120,7 +126,7 @@ def sft(data: DataArguments, config: SFTConfig) -> None:
 
 
 def _sft(data: DataArguments, config: SFTConfig, tokenizer_dir: Path, new_ids: list[int]) -> None:
-    codec = training_codec(tokenizer_dir, data.system_prompt)
+    codec = training_codec(tokenizer_dir, data.system_prompt, data.user_suffix, model=Path(data.model))
     tokenizer = Tokenizer.from_file(str(tokenizer_dir / "tokenizer.json"))
     processing = AutoTokenizer.from_pretrained(tokenizer_dir)
     datasets = [_dataset(path, codec, tokenizer, processing, data, config) for path in (data.rows, data.eval_rows)]

@@ -3,7 +3,7 @@
 It calls an answer right if it equals the gold after the MATH data set's string normalisation, or under sympy with the
 rules below. What it gets wrong is kept on purpose: an unreduced fraction is wrong, a power other than of one digit is
 not computed, and everything after `\\text{ ` is cut off, so that `70 \\text{ or } 71` equals 70. Source of the rules:
-arXiv 2601.22139's code as described in its public audit, after Lightman et al. (arXiv 2305.20050).
+the released code of arXiv 2601.22139, after Lightman et al. (arXiv 2305.20050).
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """What a checkpoint says about itself in `pir.json`, and whether its files keep that promise.
 
     {"schema": 1, "tags": {"ask_open": {"text": "<asking>", "id": 1020}, ...}, "system_prompt": null, "max_asks": 5,
-     "observation_format": "\\n<response>{response}</response>", "junction": "segmented",
-     "budgets": {"max_tokens": 400}, "hashes": {"tokenizer.json": "<sha256>", ...}, "golden": "golden.json", ...}
+     "user_suffix": "", "folds_system": false, "observation_format": "\\n<response>{response}</response>",
+     "junction": "segmented", "budgets": {"max_tokens": 400}, "hashes": {"tokenizer.json": "<sha256>", ...},
+     "golden": "golden.json", ...}
 
 Only `schema` must be there. Keys that are not named here belong to others (evaluation, training).
 """
@@ -41,11 +42,15 @@ class Contract:
     max_tokens: int | None
     hashes: Mapping[str, str]
     golden: str | None
+    user_suffix: str | None = None
+    folds_system: bool | None = None
 
     def over(self, preset: Preset) -> Preset:
         """`preset` with what the checkpoint says instead; a prompted one keeps the system prompt that tells it to ask."""
         merged = dataclasses.replace(
             preset,
+            user_suffix=_first(self.user_suffix, preset.user_suffix),
+            folds_system=_first(self.folds_system, preset.folds_system),
             observation_format=_first(self.observation_format, preset.observation_format),
             junction=_first(self.junction, preset.junction),
             max_asks=_first(self.max_asks, preset.max_asks),
@@ -86,6 +91,8 @@ def read_contract(directory: Path) -> Contract | None:
         max_tokens=_typed(file, budgets, "max_tokens", int),
         hashes=_typed(file, data, "hashes", dict) or {},
         golden=_typed(file, data, "golden", str),
+        user_suffix=_typed(file, data, "user_suffix", str),
+        folds_system=_typed(file, data, "folds_system", bool),
     )
 
 
@@ -166,6 +173,6 @@ def read_json(file: Path) -> dict[str, Any]:
 def _typed(file: Path, data: dict[str, Any], key: str, kind: type) -> Any:
     """`data[key]` if it is a `kind`; None if it is null or missing."""
     value = data.get(key)
-    if value is not None and (not isinstance(value, kind) or isinstance(value, bool)):
+    if value is not None and (not isinstance(value, kind) or isinstance(value, bool) != (kind is bool)):
         raise ConfigError(f"{file}: {key} must be a {kind.__name__} or null, but is {value!r}")
     return value

@@ -1,10 +1,12 @@
 """Fixed texts and their ids, written when a checkpoint was trained, compared when it is served.
 
     {"texts": [{"text": "...", "ids": [...]}, ...],
+     "prompts": [{"messages": [{"role": "user", "content": "..."}, ...], "ids": [...]}, ...],
      "trajectory": {"parts": [{"author": "template", "text": "..."}, ...], "ids": [...], "by_model": [...]}}
 
-Each part of the trajectory was encoded on its own; `ids` are all of them, `by_model` says per id whether the model
-wrote it. A bare list of texts will do as well.
+Prompts are whole: with the system prompt and the suffix that the model was trained with. Each part of the trajectory was
+encoded on its own; `ids` are all of them, `by_model` says per id whether the model wrote it. A bare list of texts will do
+as well.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pir_serve.errors import ConfigError
+from pir_serve.errors import ConfigError, RequestError
+from pir_serve.prompting.messages import Message
 from pir_serve.trajectory import Author
 
 if TYPE_CHECKING:
@@ -33,10 +36,18 @@ def check_golden(codec: PromptCodec, path: Path) -> None:
         for k, row in enumerate(texts):
             segment = codec.encode_model(row["text"], at_start=True)
             _compare(path, f"text {k}", segment.token_ids, row["ids"])
+        if isinstance(data, dict) and codec.preset.mode == "trained":  # a prompted model is told more on purpose
+            _check_prompts(codec, path, data.get("prompts", []))
         if trajectory is not None:
             _check_trajectory(codec, path, trajectory)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RequestError) as error:
         raise ConfigError(f"{path} cannot be read as a golden file: {error!r}") from error
+
+
+def _check_prompts(codec: PromptCodec, path: Path, prompts: Sequence[dict[str, Any]]) -> None:
+    for k, row in enumerate(prompts):
+        segments = codec.encode_prompt([Message(m["role"], m["content"]) for m in row["messages"]])
+        _compare(path, f"prompt {k}", [i for segment in segments for i in segment.token_ids], row["ids"])
 
 
 def _check_trajectory(codec: PromptCodec, path: Path, trajectory: dict[str, Any]) -> None:
