@@ -40,11 +40,11 @@ def training_codec(
     said = read_contract(model or folder)
     bare = dataclasses.replace(TRAINED, system_prompt=None)
     codec = PromptCodec.load(folder, preset=said.over(bare) if said else bare)
-    wanted = {
-        "system_prompt": SYSTEM_PROMPT if system_prompt == "method" else system_prompt,
-        "user_suffix": BOXED_TRIGGER if user_suffix == "method" else user_suffix,
-    }
-    codec.preset = dataclasses.replace(codec.preset, **{name: text for name, text in wanted.items() if text})
+    codec.preset = dataclasses.replace(
+        codec.preset,
+        system_prompt={"method": SYSTEM_PROMPT, "": codec.preset.system_prompt}.get(system_prompt, system_prompt),
+        user_suffix={"method": BOXED_TRIGGER, "": codec.preset.user_suffix}.get(user_suffix, user_suffix),
+    )
     return codec
 
 
