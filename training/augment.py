@@ -14,11 +14,12 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from evals.problems import Fact, Problem, question
 from evals.simulators import PERSONAS, Exchange, Intent, Persona, RuleSimulator
+from pir_serve.errors import ConfigError
 from pir_serve.settings import AUTO_RESPONSE
 from pir_serve.trajectory import Author
 from training.chat import Part, answer, ask, prompt, response
@@ -32,6 +33,8 @@ class Recipe:
 
     top_share: float = 0.16
     """Share of all steps, by entropy, that count as uncertain."""
+    placement: str = "entropy"
+    """What chooses the steps: `entropy`, or for comparison `random` (as many steps, drawn evenly)."""
     copies: int = 3
     """Rows drawn from each trace, with questions, personas and phrasing of their own."""
     clean: float = 0.5
@@ -47,6 +50,10 @@ class Recipe:
     max_repeats: int = 3
     """Asks for one fact until the user tells it."""
     seed: int = 1
+
+    def __post_init__(self) -> None:
+        if self.placement not in ("entropy", "random"):
+            raise ConfigError(f"asking.placement is {self.placement!r}; it must be entropy or random")
 
 
 @dataclass
@@ -80,8 +87,18 @@ def uncertain_facts(trace: Trace, at_least: float, report: Report) -> list[str]:
     return chosen
 
 
+def _shuffled(traces: Sequence[Trace], seed: int) -> list[Trace]:
+    """The same traces with all their steps' entropies dealt out anew."""
+    entropies = [step.entropy for trace in traces for step in trace.steps]
+    random.Random(f"placement:{seed}").shuffle(entropies)
+    dealt = iter(entropies)
+    return [replace(t, steps=tuple(replace(step, entropy=next(dealt)) for step in t.steps)) for t in traces]
+
+
 def asking_rows(traces: Sequence[Trace], at_least: float, recipe: Recipe, report: Report) -> Iterator[dict[str, Any]]:
     """Training rows (`row_id`, `parts`, `asked`, `turns` of the prompt) in a fixed shuffled order."""
+    if recipe.placement == "random":
+        traces = _shuffled(traces, recipe.seed)
     rng = random.Random(f"asking:{recipe.seed}")
     chosen = [(trace, uncertain_facts(trace, at_least, report)) for trace in traces]
     order = [pair for pair in chosen for _ in range(recipe.copies)]

@@ -14,6 +14,7 @@ from evals.simulators import PERSONAS, Persona
 from pir_serve.errors import ConfigError
 
 CONFIGS = Path(__file__).parent / "configs"
+TINY_STAGES = ("base", "asking", "sft", "grpo", "evaluation", "export")
 
 
 @click.group()
@@ -56,14 +57,19 @@ FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.option(
     "--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Override a setting, e.g. base.steps=2000."
 )
+@click.option(
+    "--until", type=click.Choice(TINY_STAGES), default="export", show_default=True, help="The last stage to run."
+)
 @click.option("--check", is_flag=True, help="Exit 1 unless the model learned what a miniature run must learn.")
 @click.option("--install", is_flag=True, help="Copy the result over the built-in model of this checkout.")
-def tiny(config: Path, output: Path, overrides: tuple[str, ...], check: bool, install: bool) -> None:
+def tiny(config: Path, output: Path, overrides: tuple[str, ...], until: str, check: bool, install: bool) -> None:
     """Train pir-tiny: tokenizer, passive base, step entropy, asking data, SFT, US-GRPO, evaluation, export.
 
     About two hours on two idle CPU cores with the default settings. Every stage is skipped if its result is there,
     and the long ones save as they go: Ctrl-C loses at most two minutes.
     """
+    if until != "export" and (check or install):
+        raise click.UsageError("--check and --install need the whole chain, without --until")
     try:
         from training import tiny as chain
         from training.tiny_check import check as check_learned
@@ -72,7 +78,7 @@ def tiny(config: Path, output: Path, overrides: tuple[str, ...], check: bool, in
         raise click.ClickException(f"{error.name} is missing: training needs `make setup-train`") from error
     try:
         settings = load_config(config, overrides)
-        checkpoint = chain.Chain(settings, output).run()
+        checkpoint = chain.Chain(settings, output).run(until)
         click.echo(f"checkpoint: {checkpoint}")
         if check:
             check_learned(output)

@@ -60,21 +60,25 @@ class Chain:
         print(f"{name}: done in {spent}  {shown}", flush=True)
         return figures
 
-    def run(self) -> Path:
-        """All stages; the exported checkpoint's folder."""
+    def run(self, until: str = "export") -> Path:
+        """The stages up to `until`; the exported checkpoint's folder, or that of the last stage."""
         from training.export import export
 
         c = self.config
+        settings: list[Any] = [dataclasses.asdict(c.size), dataclasses.asdict(c.base), dataclasses.asdict(c.mixture)]
+        works: dict[str, tuple[list[Any], Callable[[], dict[str, Any]]]] = {
+            "base": ([], self._base),
+            "asking": ([c.trace_pairs, dataclasses.asdict(c.asking)], self._asking),
+            "sft": ([c.sft], self._sft),
+            "grpo": ([c.grpo], self._grpo),
+            "evaluation": ([dataclasses.asdict(c.evaluation)], self._evaluation),
+        }
         self.stage("tokenizer", [c.vocab_size, c.tokenizer_problems, c.seed], self._tokenizer)
-        base_settings = [dataclasses.asdict(c.size), dataclasses.asdict(c.base), dataclasses.asdict(c.mixture)]
-        self.stage("base", base_settings, self._base)
-        trace_settings = [*base_settings, c.trace_pairs, dataclasses.asdict(c.asking)]
-        self.stage("asking", trace_settings, self._asking)
-        sft_settings = [*trace_settings, c.sft]
-        self.stage("sft", sft_settings, self._sft)
-        grpo_settings = [*sft_settings, c.grpo]
-        self.stage("grpo", grpo_settings, self._grpo)
-        self.stage("evaluation", [*grpo_settings, dataclasses.asdict(c.evaluation)], self._evaluation)
+        for name, (own, work) in works.items():
+            settings = [*settings, *own]
+            self.stage(name, settings, work)
+            if name == until:
+                return self.out / name
         return export(self.out, c)
 
     def _tokenizer(self) -> dict[str, Any]:
