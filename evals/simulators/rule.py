@@ -13,6 +13,7 @@ from evals.problems.kinds import KINDS
 from evals.problems.matching import match, parts
 from evals.problems.model import Fact
 from evals.problems.numbers import in_words
+from evals.simulators import told
 from evals.simulators.base import Exchange, Intent, Response
 
 Persona = Literal[
@@ -92,6 +93,9 @@ class RuleSimulator:
 
 def asked_facts(ask: str, intent: Intent) -> list[Fact]:
     """The facts that an ask is about, in its order; empty if it is unclear."""
+    if any(told.is_told(fact) for fact in intent.facts):
+        fact = told.find(ask, intent.facts, intent.text)
+        return [] if fact is None else [fact]
     found = [match(part, intent.facts) for part in parts(ask)]
     clear = [fact for fact in found if fact is not None]
     if not clear:

@@ -107,8 +107,9 @@ class NodeWriter:
 def export_row(node: Node, codec: PromptCodec | None) -> dict[str, Any]:
     """One line of an export: what training reads (`parts`), and what it takes to tell good rows from bad ones.
 
-    The prompt is one part, as in the rows that training makes itself. With the `codec` of its model the token that ended
-    a turn is written out in the text, so that a model trained on it learns to stop.
+    The prompt is one part, as in the rows that training makes itself; `user_texts` are what it holds of the conversation's
+    own messages, oldest first. With the `codec` of its model the token that ended a turn is written out in the text, so
+    that a model trained on it learns to stop.
     """
     trajectory = node.trajectory
     prompt, *rest = _parts(trajectory)
@@ -129,6 +130,7 @@ def export_row(node: Node, codec: PromptCodec | None) -> dict[str, Any]:
         "exchanges": [_exchange(exchange) for exchange in trajectory.exchanges],
         "volunteered": [{"text": v.text, "part": v.segment - first_rest + 1} for v in trajectory.volunteered],
         "options": node.request,
+        "user_texts": [s.text.strip() for s in trajectory.prompt_segments if s.author is Author.USER],
         "parts": parts,
     }
 

@@ -59,6 +59,7 @@ async def test_a_row_holds_every_token_and_what_became_of_it(make_desk: MakeDesk
             ],
             "volunteered": [],
             "options": {"ask": "auto", "temperature": 0.5},
+            "user_texts": [PROBLEM],
         }
         assert (waiting["status"], waiting["question"], waiting["answer"]) == ("awaiting_user", QUESTION, None)
         prompt, thought, response, rest = parts
