@@ -42,7 +42,7 @@ class AugmentArguments:
     writer: str = field(default="llm", metadata={"help": "Who writes questions and replies: llm or rules."})
     base_url: str | None = field(default=None, metadata={"help": "OpenAI-compatible endpoint of the writer."})
     writer_model: str = field(default="", metadata={"help": "Its model name."})
-    cache: str = field(default="out/writer.db", metadata={"help": "What it wrote before, so as not to pay twice."})
+    cache: str = field(default="out/writer.jsonl", metadata={"help": "What it wrote before, so as not to pay twice."})
     top_share: float = field(default=0.4, metadata={"help": "Share of a trace's steps, by entropy, that get an ask."})
     max_asks: int = field(default=5, metadata={"help": "Most asks in one trace."})
     concurrency: int = field(default=16, metadata={"help": "Traces at once."})
@@ -195,7 +195,7 @@ def augment_stage(a: AugmentArguments) -> dict[str, Any]:
         key = os.environ.get("OPENAI_API_KEY", "none")
         writer = LlmWriter(a.base_url, a.writer_model, key, Path(a.cache), a.attempts)
         found = asyncio.run(by_model(traces, writer, a, stage.Ledger(output)))
-        report = found.to_json() | {"writer": a.writer_model, **writer.costs.to_json(a.price_in, a.price_out)}
+        report = found.to_json() | {"writer": a.writer_model, **writer.costs(a.price_in, a.price_out)}
     output.with_suffix(".report.json").write_text(json.dumps(report, indent=1) + "\n")
     log.info("%s", json.dumps(report, indent=1))
     if not found.rows:

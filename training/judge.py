@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import openai
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
+from evals.llm import LLM, Kept, LLMError
 from evals.simulators import Exchange, Intent, asked_facts
 
 PROMPT_VERSION = 1
@@ -84,7 +84,7 @@ class _Verdict(BaseModel):
 
 @dataclass
 class LlmJudge:
-    """A language model as judge, at temperature 0; verdicts are kept in an SQLite file, so that none is paid for twice."""
+    """A language model as judge, at temperature 0; verdicts are kept, so that none is paid for twice."""
 
     client: openai.AsyncOpenAI
     model: str
@@ -92,48 +92,27 @@ class LlmJudge:
     """None: verdicts are kept for this process only."""
     attempts: int = 3
     """Replies that do not hold a verdict are asked for anew this often; failing calls are retried by the client."""
-    _db: sqlite3.Connection = field(init=False, repr=False)
+    _llm: LLM = field(init=False, repr=False)
+    _kept: Kept = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if self.cache is not None:
-            self.cache.parent.mkdir(parents=True, exist_ok=True)
-        self._db = sqlite3.connect(self.cache or ":memory:", isolation_level=None)
-        self._db.execute("create table if not exists verdicts (key text primary key, helpfulness real not null)")
+        self._llm = LLM(self.client, self.model, self.attempts, max_tokens=300)
+        self._kept = Kept(self.cache)
 
     async def helpfulness(self, ask: str, *, intent: Intent, history: Sequence[Exchange]) -> float:
         said = "\n".join(f"Q: {e.ask}\nA: {e.response.text}" for e in history) or "(none)"
         prompt = PROMPT.format(intent=intent.text, history=said, ask=ask)
         key = hashlib.sha256(json.dumps([PROMPT_VERSION, self.model, prompt]).encode()).hexdigest()
-        known = self._db.execute("select helpfulness from verdicts where key = ?", [key]).fetchone()
-        if known is not None:
-            return float(known[0])
-        verdict = await self._ask(prompt)
-        self._db.execute("insert or replace into verdicts values (?, ?)", [key, verdict.helpfulness])
-        return verdict.helpfulness
-
-    async def _ask(self, prompt: str) -> _Verdict:
-        fault = ""
-        for _ in range(self.attempts):
+        kept = self._kept.get(key)
+        if kept is None:
             try:
-                reply = await self.client.chat.completions.create(
-                    model=self.model, messages=[{"role": "user", "content": prompt}], temperature=0.0, max_tokens=300
-                )
-            except openai.OpenAIError as error:
-                raise JudgeError(f"the judge {self.model} cannot be reached: {error}") from error
-            text = (reply.choices[0].message.content or "") if reply.choices else ""
-            try:
-                return _Verdict.model_validate(_json_in(text))
-            except (ValidationError, ValueError) as error:
-                fault = str(error)
-        raise JudgeError(f"no verdict from the judge {self.model} in {self.attempts} replies: {fault}")
+                written = await self._llm.write(_Verdict, [{"role": "user", "content": prompt}])
+            except LLMError as error:
+                fault = "cannot be reached" if error.is_unreachable else "gave no verdict"
+                raise JudgeError(f"the judge {fault}: {error}") from error
+            kept = {"helpfulness": written.value.helpfulness}
+            self._kept.put(key, kept)
+        return float(kept["helpfulness"])
 
     def describe(self) -> dict[str, Any]:
         return {"name": "llm", "model": self.model, "prompt": PROMPT_VERSION}
-
-
-def _json_in(text: str) -> Any:
-    """The JSON object in a reply that may have a fence or a sentence around it. Raises: ValueError."""
-    start, end = text.find("{"), text.rfind("}")
-    if start < 0 or end < start:
-        raise ValueError("the reply holds no JSON object")
-    return json.loads(text[start : end + 1])

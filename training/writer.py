@@ -1,20 +1,22 @@
 """A language model that writes the question for an uncertain step, and the user's reply to it.
 
 Behind any OpenAI-compatible endpoint, with structured output where the server knows it (the next looser form is tried where
-it refuses one). What was written is kept by content in an SQLite file, so that nothing is paid for twice; tokens are counted.
+it refuses one). What was written is kept by content, so that nothing is paid for twice; tokens are counted.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
-import sqlite3
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import openai
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
+
+from evals.llm import LLM, Kept, LLMError
 
 PROMPT_VERSION = 1
 """Part of the cache's key: raise it when the wording below changes."""
@@ -65,38 +67,6 @@ class Place:
 
 
 @dataclass
-class Costs:
-    calls: int = 0
-    cached: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-
-    def to_json(self, price_in: float, price_out: float) -> dict[str, Any]:
-        """Prices are per million tokens."""
-        cost = (self.prompt_tokens * price_in + self.completion_tokens * price_out) / 1e6
-        return {**vars(self), **({"cost": round(cost, 6)} if price_in or price_out else {})}
-
-
-_FORMATS: tuple[Any, ...] = (
-    {
-        "type": "json_schema",
-        "json_schema": {
-            "name": "exchange",
-            "strict": True,
-            "schema": {
-                "type": "object",
-                "properties": {name: {"type": "string"} for name in ("question", "reply", "evidence")},
-                "required": ["question", "reply", "evidence"],
-                "additionalProperties": False,
-            },
-        },
-    },
-    {"type": "json_object"},
-    openai.omit,
-)
-
-
-@dataclass
 class LlmWriter:
     base_url: str
     model: str
@@ -107,62 +77,36 @@ class LlmWriter:
     """Replies that do not fit the schema are asked for anew; calls that fail on the way are retried by the client."""
     max_tokens: int = 400
     timeout_s: float = 120.0
-    costs: Costs = field(default_factory=Costs)
-    _format: int = field(default=0, init=False)
+    num_cached: int = field(default=0, init=False)
+    _llm: LLM = field(init=False, repr=False)
+    _kept: Kept = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         options: dict[str, Any] = {"timeout": self.timeout_s, "max_retries": 5}
-        self._client = openai.AsyncOpenAI(base_url=self.base_url, api_key=self.api_key, **options)
-        if self.cache is not None:
-            self.cache.parent.mkdir(parents=True, exist_ok=True)
-        self._db = sqlite3.connect(self.cache or ":memory:", isolation_level=None)
-        self._db.execute("create table if not exists written (key text primary key, exchange text not null)")
+        client = openai.AsyncOpenAI(base_url=self.base_url, api_key=self.api_key, **options)
+        self._llm = LLM(client, self.model, self.attempts, self.max_tokens)
+        self._kept = Kept(self.cache)
+
+    def costs(self, price_in: float, price_out: float) -> dict[str, Any]:
+        """Calls and tokens; with prices, which are of a million tokens, the cost."""
+        spent = self._llm.spent
+        cost = (spent.prompt_tokens * price_in + spent.completion_tokens * price_out) / 1e6
+        counts = {**dataclasses.asdict(spent), "cached": self.num_cached}
+        return counts | ({"cost": round(cost, 6)} if price_in or price_out else {})
 
     async def write(self, place: Place) -> Exchange:
         """Raises: WriterError."""
         situation = place.situation()
         identity = json.dumps([PROMPT_VERSION, PROMPT, self.model, situation])
         key = hashlib.sha256(identity.encode()).hexdigest()
-        known = self._db.execute("select exchange from written where key = ?", [key]).fetchone()
-        if known is not None:
-            self.costs.cached += 1
-            return Exchange.model_validate_json(known[0])
-        exchange = await self._ask(situation)
-        self._db.execute("insert or replace into written values (?, ?)", [key, exchange.model_dump_json()])
-        return exchange
-
-    async def _ask(self, situation: str) -> Exchange:
-        fault = ""
-        for attempt in range(self.attempts):
-            text = await self._call(situation, attempt)
-            start, end = text.find("{"), text.rfind("}")  # some models wrap JSON in a fence
-            try:
-                return Exchange.model_validate_json(text[start : end + 1])
-            except ValidationError as error:
-                fault = str(error.errors()[0]["msg"])
-        raise WriterError(f"{self.model} broke its schema {self.attempts} times: {fault}")
-
-    async def _call(self, situation: str, attempt: int) -> str:
-        while True:
-            tried = self._format
-            try:
-                reply = await self._client.chat.completions.create(
-                    model=self.model,
-                    messages=[{"role": "system", "content": PROMPT}, {"role": "user", "content": situation}],
-                    temperature=0.0 if attempt == 0 else 0.7,
-                    seed=attempt,
-                    max_tokens=self.max_tokens,
-                    response_format=_FORMATS[tried],
-                )
-            except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
-                if tried == len(_FORMATS) - 1:
-                    raise WriterError(f"{self.model} refuses the request: {error}") from error
-                self._format = max(self._format, tried + 1)
-                continue
-            except openai.OpenAIError as error:
-                raise WriterError(f"{self.model} at {self.base_url} failed: {error}") from error
-            self.costs.calls += 1
-            if reply.usage:
-                self.costs.prompt_tokens += reply.usage.prompt_tokens
-                self.costs.completion_tokens += reply.usage.completion_tokens
-            return (reply.choices[0].message.content or "") if reply.choices else ""
+        kept = self._kept.get(key)
+        if kept is not None:
+            self.num_cached += 1
+            return Exchange.model_validate(kept)
+        messages = [{"role": "system", "content": PROMPT}, {"role": "user", "content": situation}]
+        try:
+            written = await self._llm.write(Exchange, messages)
+        except LLMError as error:
+            raise WriterError(str(error)) from error
+        self._kept.put(key, written.value.model_dump())
+        return written.value

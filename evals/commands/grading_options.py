@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from evals.grading import GradingOptions
-from evals.grading.judge import Judge
 from evals.grading.math import MathGrader
+
+if TYPE_CHECKING:
+    from evals.grading.judge import Judge
 
 _OPTIONS = (
     click.option(
@@ -51,6 +53,8 @@ def grading_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def judge_of(url: str | None, model: str | None, api_key: str, votes: int, cache: Path | None) -> Judge | None:
     """Raises: click.UsageError: one of address and model is missing; click.FileError: the cache cannot be read."""
+    from evals.grading.judge import Judge  # the SDK takes a while to import
+
     if url is None and model is None:
         return None
     if url is None or model is None:

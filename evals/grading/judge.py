@@ -6,21 +6,22 @@ or whose votes are tied, leaves `unjudged`: it says nothing of the answer, least
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import openai
+from pydantic import BaseModel, ConfigDict, create_model
 
 from evals.grading.result import Grade
 from evals.grading.text import visible
+from evals.llm import LLM, Kept, LLMError, Spent, now
 from evals.rows import Row, Transcript
 from evals.stats import kappa
-
-if TYPE_CHECKING:
-    from openai import OpenAI
 
 ATTEMPTS = 3
 """At one vote: some servers do not enforce the schema."""
@@ -47,13 +48,10 @@ class Rubric:
         return f"{self.name}-{hashlib.sha256('|'.join((self.prompt, *self.items)).encode()).hexdigest()[:12]}"
 
     @property
-    def schema(self) -> dict[str, Any]:
-        return {
-            "type": "object",
-            "properties": {"reason": {"type": "string"}, **{item: {"type": "boolean"} for item in self.items}},
-            "required": ["reason", *self.items],
-            "additionalProperties": False,
-        }
+    def form(self) -> type[BaseModel]:
+        """A reason and a yes or no for each item."""
+        fields: dict[str, Any] = {"reason": (str, ""), **dict.fromkeys(self.items, (bool, ...))}
+        return create_model("Findings", __config__=ConfigDict(strict=True), **fields)
 
 
 ANSWER = Rubric(
@@ -78,14 +76,19 @@ HELPFULNESS = Rubric(
 class JudgeError(Exception):
     """A judge gave no verdict; what it was to judge stays unjudged."""
 
+    def __init__(self, text: str, spent: Spent) -> None:
+        super().__init__(text)
+        self.spent = spent
+
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """The majority of a judge's votes on each item."""
 
     items: Mapping[str, bool]
-    tokens: int
-    """In and out, of all votes, whether made now or kept from before."""
+    """Empty: unjudged."""
+    spent: Spent
+    """By all votes, whether made now or kept from before."""
 
 
 @dataclass(frozen=True)
@@ -100,17 +103,10 @@ class Judge:
     cache: Path | None = None
     """A file of JSON lines that keeps votes; None keeps them in memory."""
     timeout_s: float = 60.0
-    _kept: dict[str, dict[str, Any]] = field(default_factory=dict, init=False, repr=False, compare=False)
-    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False, compare=False)
+    _kept: Kept = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if self.cache is not None and self.cache.exists():
-            for line in self.cache.read_text(encoding="utf-8").splitlines():
-                try:
-                    vote = json.loads(line)
-                    self._kept[vote["key"]] = vote
-                except (ValueError, KeyError, TypeError):
-                    continue  # cut short by a kill: to be judged again
+        object.__setattr__(self, "_kept", Kept(self.cache))
 
     def judge(self, rubric: Rubric, material: Mapping[str, Any]) -> Judgement:
         """The majority's findings.
@@ -119,70 +115,37 @@ class Judge:
             JudgeError: the endpoint fails, keeps breaking the schema, or the votes on an item are tied.
         """
         votes = [self._vote(rubric, material, number) for number in range(self.votes)]
+        spent = sum((Spent(**vote["spent"]) for vote in votes), Spent())
         items = {}
         for item in rubric.items:
             ayes = sum(vote["items"][item] for vote in votes)
             if 2 * ayes == len(votes):
-                raise JudgeError(f"the votes on `{item}` are tied")
+                raise JudgeError(f"the judge's votes on `{item}` are tied", spent)
             items[item] = 2 * ayes > len(votes)
-        return Judgement(items, sum(vote["tokens"] for vote in votes))
+        return Judgement(items, spent)
 
     def _vote(self, rubric: Rubric, material: Mapping[str, Any], number: int) -> dict[str, Any]:
         content = json.dumps(material, sort_keys=True)
         identity = json.dumps([self.model, rubric.version, self.votes == 1, number, content])
         key = hashlib.sha256(identity.encode()).hexdigest()
-        with self._lock:
-            if key in self._kept:
-                return self._kept[key]
-        vote = {"key": key, "model": self.model, "rubric": rubric.version, **self._ask(rubric, content, number)}
-        with self._lock:
-            self._kept[key] = vote
-            if self.cache is not None:
-                with self.cache.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(vote) + "\n")
+        vote = self._kept.get(key)
+        if vote is None or "spent" not in vote:
+            vote = {"model": self.model, "rubric": rubric.version, **now(lambda: self._ask(rubric, content, number))}
+            self._kept.put(key, vote)
         return vote
 
-    def _ask(self, rubric: Rubric, content: str, number: int) -> dict[str, Any]:
-        import openai
-
-        fault, tokens = "", 0
-        with openai.OpenAI(base_url=self.base_url, api_key=self.api_key, timeout=self.timeout_s) as client:
-            for attempt in range(ATTEMPTS):
-                try:
-                    text, used = self._complete(client, rubric, content, seed=number * ATTEMPTS + attempt)
-                except openai.OpenAIError as error:
-                    raise JudgeError(f"the judge at {self.base_url} failed: {error}") from error
-                tokens += used
-                try:
-                    return {"items": _findings(text, rubric), "tokens": tokens}
-                except ValueError as error:
-                    fault = str(error)
-        raise JudgeError(f"the judge broke its schema {ATTEMPTS} times: {fault}")
-
-    def _complete(self, client: OpenAI, rubric: Rubric, content: str, seed: int) -> tuple[str, int]:
-        done = client.chat.completions.create(
-            model=self.model,
-            messages=[{"role": "system", "content": rubric.prompt}, {"role": "user", "content": content}],
-            temperature=0.0 if self.votes == 1 else VOTING_TEMPERATURE,
-            seed=seed,
-            response_format={
-                "type": "json_schema",
-                "json_schema": {"name": "findings", "strict": True, "schema": rubric.schema},
-            },
-        )
-        text = (done.choices[0].message.content or "") if done.choices else ""
-        return text, done.usage.total_tokens if done.usage else 0
-
-
-def _findings(text: str, rubric: Rubric) -> dict[str, bool]:
-    """Raises: ValueError: it is not what the schema says."""
-    start, end = text.find("{"), text.rfind("}")  # some models wrap JSON in a fence
-    found = json.loads(text[start : end + 1]) if 0 <= start < end else None
-    if not isinstance(found, dict):
-        raise ValueError("no JSON object")
-    if wrong := [item for item in rubric.items if not isinstance(found.get(item), bool)]:
-        raise ValueError(f"{', '.join(wrong)} must be true or false")
-    return {item: found[item] for item in rubric.items}
+    async def _ask(self, rubric: Rubric, content: str, number: int) -> dict[str, Any]:
+        messages = [{"role": "system", "content": rubric.prompt}, {"role": "user", "content": content}]
+        temperature = 0.0 if self.votes == 1 else VOTING_TEMPERATURE
+        try:
+            async with openai.AsyncOpenAI(
+                base_url=self.base_url, api_key=self.api_key, timeout=self.timeout_s
+            ) as client:
+                llm = LLM(client, self.model, ATTEMPTS)
+                written = await llm.write(rubric.form, messages, temperature=temperature, seed=number * ATTEMPTS)
+        except LLMError as error:
+            raise JudgeError(f"the judge gave no verdict: {error}", error.spent) from error
+        return {"items": written.value.model_dump(exclude={"reason"}), "spent": dataclasses.asdict(written.spent)}
 
 
 def grade_judged(row: Row, transcript: Transcript, judge: Judge | None) -> Grade:
@@ -196,24 +159,28 @@ def grade_judged(row: Row, transcript: Transcript, judge: Judge | None) -> Grade
     try:
         found = judge.judge(ANSWER, {"question": row.full, "reference": row.gold, "answer": answer})
     except JudgeError as error:
-        return Grade("unjudged", None, ANSWER.version, answer, {**about, "error": str(error)})
+        detail = {**about, **_spent(error.spent), "error": str(error)}
+        return Grade("unjudged", None, ANSWER.version, answer, detail)
     right = found.items["correct"]
-    detail = {**about, "judge_tokens": found.tokens}
+    detail = {**about, **_spent(found.spent)}
     return Grade("correct" if right else "wrong", float(right), ANSWER.version, answer, detail)
 
 
-def helpfulness(row: Row, transcript: Transcript, judge: Judge) -> list[Judgement]:
-    """Of each ask, in turn, the four yes-or-no items; an ask's score is their mean.
+def _spent(spent: Spent) -> dict[str, int]:
+    return {"judge_tokens": spent.tokens, "judge_prompt_tokens": spent.prompt_tokens}
 
-    Raises:
-        JudgeError: an ask could not be judged.
-    """
+
+def helpfulness(row: Row, transcript: Transcript, judge: Judge) -> tuple[Judgement, ...]:
+    """Of each ask, in turn, the four yes-or-no items; an ask's score is their mean. No items: unjudged."""
     found = []
     for place, turn in enumerate(transcript.turns):
         earlier = [{"question": before.ask, "answer": before.response} for before in transcript.turns[:place]]
         material = {"intent": row.full, "shown": row.shown, "earlier": earlier, "question": turn.ask}
-        found.append(judge.judge(HELPFULNESS, material))
-    return found
+        try:
+            found.append(judge.judge(HELPFULNESS, material))
+        except JudgeError as error:
+            found.append(Judgement({}, error.spent))
+    return tuple(found)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,13 @@ ResponseKind = Literal["answer", "dont_know", "off_topic", "unclear", "refused"]
 class SimulatorError(Exception):
     """A user simulator gave no response; the rollout is unscored, nobody said anything."""
 
+    def __init__(self, text: str, *, tokens: int = 0, prompt_tokens: int = 0, is_unreachable: bool = False) -> None:
+        super().__init__(text)
+        self.tokens, self.prompt_tokens = tokens, prompt_tokens
+        """Spent in vain, as those of `Response`."""
+        self.is_unreachable = is_unreachable
+        """Nothing answers at the simulator's address."""
+
 
 @dataclass(frozen=True, slots=True)
 class Intent:
@@ -43,6 +50,8 @@ class Response:
     """Of the model behind an LLM simulator, in and out, failed attempts included; never counted as the policy's."""
     attempts: int = 1
     """Calls that it took."""
+    prompt_tokens: int = 0
+    """Those of `tokens` that went in."""
 
 
 @dataclass(frozen=True, slots=True)

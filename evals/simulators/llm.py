@@ -6,7 +6,7 @@ tell. It names the facts it tells in structured output, and what does not fit is
 
 from __future__ import annotations
 
-import json
+import functools
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,8 +14,9 @@ from hashlib import sha256
 from typing import Any, Literal
 
 import openai
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
+from evals.llm import LLM, LLMError
 from evals.simulators.base import Exchange, Intent, Response, SimulatorError
 
 PROMPT_VERSION = 1
@@ -38,23 +39,12 @@ Write JSON only: {"kind": "answer" | "dont_know" | "unclear", "fact_ids": [ids o
 PROMPT_SHA256 = sha256(PROMPT.encode()).hexdigest()
 
 
-class _Said(BaseModel):
+class _Response(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     kind: Literal["answer", "dont_know", "unclear"]
     fact_ids: list[str]
     reply: str = Field(min_length=1)
-
-
-_FORMATS: tuple[Any, ...] = (
-    {
-        "type": "json_schema",
-        "json_schema": {"name": "response", "strict": True, "schema": _Said.model_json_schema()},
-    },
-    {"type": "json_object"},
-    openai.omit,
-)
-"""What constrains the output, the strictest first; the next is tried where a server refuses one."""
 
 
 @dataclass(slots=True)
@@ -74,11 +64,10 @@ class LLMUser:
     """Of one call."""
     retries: int = 2
     """Of a call that fails on the way: connections, 429, 5xx."""
-    _client: openai.AsyncOpenAI = field(init=False, repr=False)
-    _format: int = field(default=0, init=False, repr=False)
+    _llm: LLM = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self._client = openai.AsyncOpenAI(
+        client = openai.AsyncOpenAI(
             base_url=self.base_url,
             api_key=self.api_key,
             timeout=self.timeout_s,
@@ -86,6 +75,7 @@ class LLMUser:
             # A simulator lives through several event loops, a kept connection would not.
             default_headers={"Connection": "close"},
         )
+        self._llm = LLM(client, self.model, self.attempts, self.max_tokens)
 
     def describe(self) -> Mapping[str, Any]:
         return {
@@ -104,50 +94,30 @@ class LLMUser:
             {"role": "system", "content": PROMPT},
             {"role": "user", "content": _situation(ask, intent, history)},
         ]
-        tokens, fault = 0, ""
-        for attempt in range(1, self.attempts + 1):
-            written, used = await self._call(messages)
-            tokens += used
-            try:
-                said = _read(written, intent)
-            except ValueError as error:
-                fault = str(error)
-                complaint = f"That does not fit: {fault}. Write the JSON object only."
-                messages = [*messages[:2], _assistant(written), {"role": "user", "content": complaint}]
-                continue
-            return Response(said.reply.strip(), tuple(dict.fromkeys(said.fact_ids)), said.kind, tokens, attempt)
-        raise SimulatorError(f"{self.model} gave no usable response to an ask in {self.attempts} attempts: {fault}")
-
-    async def _call(self, messages: Sequence[Mapping[str, str]]) -> tuple[str, int]:
-        """What the model wrote, and the tokens that it took.
-
-        Raises:
-            SimulatorError: the endpoint failed, or refuses every output format.
-        """
-        while True:
-            tried = self._format
-            try:
-                completion = await self._client.chat.completions.create(
-                    model=self.model,
-                    messages=list(messages),  # type: ignore[arg-type]  # plain dicts of the right shape
-                    temperature=self.temperature,
-                    seed=self.seed,
-                    max_tokens=self.max_tokens,
-                    response_format=_FORMATS[tried],
-                )
-            except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
-                if tried == len(_FORMATS) - 1:
-                    raise SimulatorError(f"{self.model} refuses the request: {error}") from error
-                self._format = max(self._format, tried + 1)
-                continue
-            except openai.OpenAIError as error:
-                raise SimulatorError(f"{self.model} at {self.base_url} failed: {error}") from error
-            used = completion.usage.total_tokens if completion.usage else 0
-            return (completion.choices[0].message.content or "") if completion.choices else "", used
-
-
-def _assistant(text: str) -> dict[str, str]:
-    return {"role": "assistant", "content": text or "(nothing)"}
+        try:
+            written = await self._llm.write(
+                _Response,
+                messages,
+                temperature=self.temperature,
+                seed=self.seed,
+                check=functools.partial(_agree, intent=intent),
+            )
+        except LLMError as error:
+            raise SimulatorError(
+                f"no usable response to an ask: {error}",
+                tokens=error.spent.tokens,
+                prompt_tokens=error.spent.prompt_tokens,
+                is_unreachable=error.is_unreachable,
+            ) from error
+        said, spent = written.value, written.spent
+        return Response(
+            said.reply.strip(),
+            tuple(dict.fromkeys(said.fact_ids)),
+            said.kind,
+            spent.tokens,
+            spent.calls,
+            prompt_tokens=spent.prompt_tokens,
+        )
 
 
 def _situation(ask: str, intent: Intent, history: Sequence[Exchange]) -> str:
@@ -157,26 +127,11 @@ def _situation(ask: str, intent: Intent, history: Sequence[Exchange]) -> str:
     return f"What you wrote:\n{wrote}\n\nYour facts:\n{facts}\n\nSo far:\n{earlier}\n\nThe assistant's new question:\n{ask}"
 
 
-def _read(written: str, intent: Intent) -> _Said:
-    """The JSON object in what a model wrote, after its thoughts if it shows any.
-
-    Raises:
-        ValueError: there is none, or it contradicts itself or the facts.
-    """
-    text = written.rpartition("</think>")[2]
-    start = text.find("{")
-    if start < 0:
-        raise ValueError("there is no JSON object")
-    try:
-        data, _ = json.JSONDecoder().raw_decode(text[start:])
-        said = _Said.model_validate(data)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"the JSON is broken: {error.msg}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+def _agree(said: _Response, intent: Intent) -> None:
+    """Raises: ValueError: it says nothing, or contradicts itself or the facts."""
+    if not said.reply.strip():
+        raise ValueError("reply is empty")
     if unknown := set(said.fact_ids) - {fact.id for fact in intent.facts}:
         raise ValueError(f"there is no fact {', '.join(sorted(unknown))}")
     if (said.kind == "answer") != bool(said.fact_ids):
         raise ValueError("fact_ids must name a fact if kind is answer, and none otherwise")
-    return said

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from evals.cli import evaluation
 from evals.grading import GradingOptions, grade
-from evals.grading.judge import ANSWER, Judge, JudgeError, helpfulness
+from evals.grading.judge import ANSWER, Judge, helpfulness
 from evals.metrics import Scored, figures
 from tests.evals.hand_made import played, row, turn, write_run
 
@@ -162,8 +162,8 @@ def test_helpfulness_is_four_items_of_each_ask_with_what_came_before(server):
     assert earlier == [{"question": "How much is a pen?", "answer": "1 dollar."}]
     assert "gold" not in server.bodies[0]["messages"][1]["content"]
     server.reply = lambda material, body: 500
-    with pytest.raises(JudgeError):
-        helpfulness(one.row, played(row(1), "interactive", turn()).transcript, Judge(server.url, "wise"))
+    (failed,) = helpfulness(one.row, played(row(1), "interactive", turn()).transcript, Judge(server.url, "wise"))
+    assert not failed.items, "unjudged, and not unhelpful"
 
 
 def test_the_judges_tokens_are_its_own(server):

@@ -31,7 +31,7 @@ def user_of(llm, **options):
 async def test_a_reply_names_the_fact_that_it_tells():
     async with serving(written()) as llm:
         said = await user_of(llm).respond(ASK, intent=INTENT)
-    assert said == Response("Eighteen of them.", (FACT,), "answer", tokens=120, attempts=1)
+    assert said == Response("Eighteen of them.", (FACT,), "answer", tokens=120, attempts=1, prompt_tokens=100)
     assert llm.requests[0]["response_format"]["type"] == "json_schema"
 
 
@@ -55,6 +55,8 @@ async def test_the_model_sees_facts_and_exchanges_and_neither_gold_nor_full_text
         '{"kind": "answer"',
         "[]",
         written(reply=""),
+        written(reply=" \n"),
+        '{"kind": "dont_know", "fact_ids": [], "reply": ' + "[" * 100_000,
         written(ids=("f99",)),
         written(ids=()),
         written(kind="dont_know"),
@@ -71,8 +73,9 @@ async def test_output_that_does_not_fit_is_asked_for_again(broken):
 
 async def test_output_that_never_fits_is_an_error_and_no_response():
     async with serving("I would rather chat.") as llm:
-        with pytest.raises(SimulatorError, match="no usable response to an ask in 3 attempts: there is no JSON"):
+        with pytest.raises(SimulatorError, match=r"no usable response .* in 3 attempts: there is no JSON") as failed:
             await user_of(llm).respond(ASK, intent=INTENT)
+    assert (failed.value.tokens, failed.value.prompt_tokens) == (360, 300), "what was spent in vain was spent"
     assert len(llm.requests) == 3
 
 
@@ -116,6 +119,25 @@ async def test_an_endpoint_that_refuses_is_an_error(status):
     async with serving(lambda _: web.json_response({"error": {"message": "no"}}, status=status)) as llm:
         with pytest.raises(SimulatorError, match="player"):
             await user_of(llm, api_key="secret-key").respond(ASK, intent=INTENT)
+
+
+@pytest.mark.parametrize("text", ["busy", "{", "[]", '{"choices": [{"message": {"content": {"a": 1}}}]}'])
+async def test_a_reply_that_is_no_completion_is_an_error(text):
+    async with serving(lambda _: web.Response(text=text, content_type="application/json")) as llm:
+        with pytest.raises(SimulatorError, match="failed"):
+            await user_of(llm).respond(ASK, intent=INTENT)
+
+
+async def test_one_refusal_for_another_reason_does_not_give_up_the_schema():
+    def full(_):
+        return web.json_response({"error": {"message": "the prompt is too long"}}, status=400)
+
+    async with serving(full, full, full, written()) as llm:
+        user = user_of(llm)
+        with pytest.raises(SimulatorError, match="too long"):
+            await user.respond(ASK, intent=INTENT)
+        await user.respond(ASK, intent=INTENT)
+    assert llm.requests[-1]["response_format"]["type"] == "json_schema"
 
 
 async def test_an_endpoint_that_is_not_there_is_an_error():
