@@ -86,8 +86,7 @@ class _Reply:
     def keep(self) -> None:
         """What has ended, now that the reply has left."""
         for choice in self.choices:
-            if choice.outcome is not None and choice.outcome.suspended is None and self.gateway.settings.keep_s:
-                self.gateway.later(keep(self.gateway, choice.turn, choice.outcome.trajectory))
+            keep(self.gateway, choice.turn, choice.outcome)
 
 
 class _WholeReply(_Reply):

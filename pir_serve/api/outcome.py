@@ -56,6 +56,8 @@ class Outcome:
     is_cut: bool
     """By a limit of tokens."""
     suspended: Suspended | None
+    ended: Node | None
+    """For the store, once the reply has left; None of a question, and where nothing is to be kept."""
     pir: dict[str, Any]
     """The `pir` object of the reply."""
     num_auto_answers: int
@@ -70,9 +72,11 @@ async def conclude(
     `steps` is None unless the request wanted them. `began` is of `time.perf_counter`, for the log.
     """
     trajectory = ended.trajectory
-    suspended = None
+    suspended, node = None, None
     if trajectory.status is Status.AWAITING_USER:
         suspended = await _suspend(gateway, turn, trajectory)
+    elif gateway.settings.keep_s and turn.request.is_kept:
+        node = _node(gateway, turn, trajectory, SuspensionKeys("", "", (), ""), gateway.settings.keep_s)
     _count(gateway, turn, trajectory)
     if turn.visit.span is not None:
         turn.visit.span.tell(_traced(ended, suspended))
@@ -89,7 +93,8 @@ async def conclude(
         ended.usage,
         is_cut=ended.finish_reason == "length",
         suspended=suspended,
-        pir=_pir_object(turn, trajectory, steps, suspended),
+        ended=node,
+        pir=_pir_object(turn, trajectory, steps, suspended, node),
         num_auto_answers=sum(exchange.by is Author.TEMPLATE for exchange in in_this_run),
     )
 
@@ -114,11 +119,13 @@ def _count(gateway: Gateway, turn: Turn, trajectory: Trajectory) -> None:
         metrics.asks.labels(model, exchange.reason).inc()
 
 
-async def keep(gateway: Gateway, turn: Turn, trajectory: Trajectory) -> None:
-    """Put a trajectory that has ended into the store, if that is wanted and can be done; for after the reply."""
-    if trajectory.status is Status.AWAITING_USER or not gateway.settings.keep_s or not turn.request.is_kept:
-        return
-    node = _node(gateway, turn, trajectory, SuspensionKeys("", "", (), ""), gateway.settings.keep_s)
+def keep(gateway: Gateway, turn: Turn, outcome: Outcome | None) -> None:
+    """Put a trajectory that has ended into the store, if that is wanted; for after the reply."""
+    if outcome is not None and outcome.ended is not None:
+        gateway.later(_keep(gateway, turn, outcome.ended))
+
+
+async def _keep(gateway: Gateway, turn: Turn, node: Node) -> None:
     try:
         await gateway.store.put(node, most=turn.visit.caller.limits.max_stored)
     except StoreError as error:
@@ -181,9 +188,17 @@ def _node(gateway: Gateway, turn: Turn, trajectory: Trajectory, keys: Suspension
 
 
 def _pir_object(
-    turn: Turn, trajectory: Trajectory, steps: Sequence[StepScored] | None, suspended: Suspended | None
+    turn: Turn,
+    trajectory: Trajectory,
+    steps: Sequence[StepScored] | None,
+    suspended: Suspended | None,
+    ended: Node | None,
 ) -> dict[str, Any]:
     out: dict[str, Any] = {"status": trajectory.status.value, **(suspended.describe() if suspended else {})}
+    if suspended and suspended.stored and turn.request.is_kept:
+        out["node"] = suspended.sid
+    elif ended:
+        out["node"] = ended.sid
     out["num_asks"] = trajectory.num_asks
     out["auto_answers"] = [
         {"question": e.ask.text, "response": e.response, "reason": e.reason}

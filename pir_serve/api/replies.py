@@ -63,7 +63,7 @@ _COMMON: dict[str, Schema] = {
             "auto_answers": _array(_object({"question": _TEXT, "response": _TEXT, "reason": _TEXT})),
         },
         {
-            "session": _TEXT, "question": _TEXT, "expires_at": _TIME, "stored": _one_of(False), "detail": _TEXT,
+            "node": _TEXT, "session": _TEXT, "question": _TEXT, "expires_at": _TIME, "stored": _one_of(False), "detail": _TEXT,
             "malformed": _array(_TEXT), "ignored_tools": _array(_TEXT), "volunteered": _array(_TEXT), "resume": _TEXT,
             "uncertainty": _array(_object({"leg": _COUNT, **_STEP})),
         },

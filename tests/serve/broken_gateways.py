@@ -119,6 +119,14 @@ def stored_late() -> Fault:
     return Fault(message=learn, refuse=refuse)
 
 
+def no_node_of_answers() -> Fault:
+    def change(message: Json) -> None:
+        if message.get("pir", {}).get("status") == "completed":
+            del message["pir"]["node"]
+
+    return Fault(message=change)
+
+
 def one_question_for_all() -> Fault:
     """Tells of the session that it told of first."""
     first: list[str] = []
@@ -234,6 +242,8 @@ FAULTS: dict[str, tuple[int, Callable[[], Fault]]] = {
     "no X-PIR-Status": (105, lambda: no_header("x-pir-status")),
     "tags shown": (106, tags_shown),
     "usage that does not add up": (107, wrong_sum),
+    "an answer that is kept under no id": (110, no_node_of_answers),
+    "one id for all that is kept": (110, lambda: in_pir(node="pir_one")),
     "id lines": (201, lambda: in_stream(lambda t: t.replace("data: ", "id: 7\ndata: "))),
     "event lines": (201, lambda: in_stream(lambda t: end_with(t, "event: pir", "data: {}"))),
     "a last event without its end": (201, lambda: in_stream(str.rstrip)),

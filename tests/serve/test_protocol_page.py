@@ -83,7 +83,7 @@ class Names:
                 return self.to_page(value, "SEALED")
             if value.startswith("call_pir_"):
                 return "call_" + self.to_page(value.removeprefix("call_"), "pir")
-            if key in ("id", "session", "pir_session", "previous_response_id") and (
+            if key in ("id", "node", "session", "pir_session", "previous_response_id") and (
                 kind := re.match(r"(pir|chatcmpl|resp|msg|rs|fc)[_-](?!tiny)", value)
             ):
                 return self.to_page(value, kind[1])

@@ -102,8 +102,7 @@ class Generation:
 
     def keep(self) -> None:
         """What has ended, now that the reply has left."""
-        if self.outcome is not None and self.outcome.suspended is None:
-            self.gateway.later(keep(self.gateway, self.turn, self.outcome.trajectory))
+        keep(self.gateway, self.turn, self.outcome)
 
     @property
     def past(self) -> Past:

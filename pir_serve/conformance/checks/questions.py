@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from pir_serve.conformance.bench import Bench, has_tags, names, require
+from pir_serve.conformance.bench import Bench, NotTestable, has_tags, names, require
 from pir_serve.conformance.checks.check import check
 
 
@@ -111,3 +111,21 @@ async def usage(bench: Bench) -> None:
         require(
             reasoning is None or 0 <= reasoning <= completion, f"{reasoning} reasoning tokens of {completion} in all"
         )
+
+
+@check(
+    110,
+    "what is kept has an id",
+    "`pir.node` is the id of what is kept of a reply, in the reply to an answer too: that of a question is its session, and "
+    "no two replies share one. (Skipped where a gateway names none.)",
+)
+async def node(bench: Bench) -> None:
+    asked = await bench.ask()
+    first = asked.reply.pir.get("node")
+    if first is None:
+        raise NotTestable("the gateway does not say under which id a question is kept")
+    require(first == asked.session, f"pir.node of a question is {first!r}, its session {asked.session!r}")
+    replies = [await bench.answer(asked) for _ in range(2)]
+    ids = [first, *(reply.pir.get("node") for reply in replies)]
+    require(all(isinstance(one, str) and one for one in ids), f"pir.node is {ids!r} of a question and two answers to it")
+    require(len(set(ids)) == len(ids), f"pir.node is {ids!r}: replies share an id")
