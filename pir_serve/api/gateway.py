@@ -20,6 +20,7 @@ import orjson
 
 from pir_serve.access.keys import Limits
 from pir_serve.access.limits import Limiter
+from pir_serve.access.sharing import Sharing
 from pir_serve.access.visit import Visit
 from pir_serve.api.auth import Authenticator
 from pir_serve.api.presence import Presence
@@ -105,6 +106,7 @@ class Gateway:
         self.keys = Keys(secret)
         self.sealer = Sealer([secret])
         self.limiter = Limiter()
+        self._sharing = Sharing(self.limiter, store.tallies)
         self.metrics = Metrics()
         self.tracer = Tracer() if settings.traces else None
         store.observe(self.metrics.stored)
@@ -230,17 +232,19 @@ class Gateway:
         Raises:
             StoreError, EngineUnavailable, ConfigError: one of them cannot start, or the engine reads other tokens.
         """
-        expiry: asyncio.Task[None] | None = None
+        for_ever: list[asyncio.Task[None]] = []
         try:
             await self.store.start()
             await self._check_keys()
             await self._start_models()
-            expiry = asyncio.create_task(self._expire_for_ever())
+            await self._sharing.exchange()
+            for_ever = [asyncio.create_task(work) for work in (self._expire_for_ever(), self._sharing.go_on())]
             yield
         finally:
-            if expiry is not None:
-                expiry.cancel()
+            for task in for_ever:
+                task.cancel()
             await self._end_tasks()
+            await self._sharing.conclude()
             for retired in self._retired:
                 retired.detach()
             for engine in [*self._engines]:

@@ -2,8 +2,9 @@
 
 What a request needs lies in the store (questions, responses and their events, keys) or follows from the secret (keyed
 hashes, sealed state, cache partitions, which server a session belongs to): any worker can go on with what another began.
-Each worker has for itself: engine connections and what is known of servers' health, limits a minute, and the
-responses it is making; of those others see what is in the store. A WebSocket stays with its worker, and steering with it.
+Each worker has for itself: engine connections and what is known of servers' health, and the responses it is making; of
+those others see what is in the store. What keys have used they tell each other. A WebSocket stays with its worker, and
+steering with it.
 """
 
 from __future__ import annotations

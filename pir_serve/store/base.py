@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 from pir_serve.access.keys import ApiKeys
+from pir_serve.access.tally import Tallies
 from pir_serve.store.responses import Responses
 from pir_serve.trajectory import Status, Trajectory
 
@@ -125,6 +126,10 @@ class Store(Protocol):
     @property
     def keys(self) -> ApiKeys:
         """API keys, where they are made by command."""
+
+    @property
+    def tallies(self) -> Tallies:
+        """What the processes that share this store have used of keys' limits."""
 
     def observe(self, told: Callable[[str, float, bool], None]) -> None:
         """`told` hears of each operation: `read` or `write`, seconds, and whether it failed."""

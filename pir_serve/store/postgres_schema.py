@@ -52,7 +52,10 @@ CREATE TABLE api_keys (
     created double precision NOT NULL, revoked double precision
 );
 """
-MIGRATIONS: tuple[str, ...] = (_CREATE,)
+_CREATE_TALLIES = """
+CREATE UNLOGGED TABLE tallies (owner text PRIMARY KEY, at double precision NOT NULL, body text NOT NULL);
+"""
+MIGRATIONS: tuple[str, ...] = (_CREATE, _CREATE_TALLIES)
 """Forward only, and never edited once released; `schema_version` holds how many of them a database has seen."""
 
 

@@ -214,9 +214,14 @@ def _create_api_keys(db: Database) -> None:
     db.table("api_keys").create_index(["hash"], unique=True)
 
 
+def _create_tallies(db: Database) -> None:
+    db.table("tallies").create({"owner": str, "at": float, "body": str}, pk="owner", not_null={"at", "body"})
+
+
 MIGRATIONS: tuple[Callable[[Database], None], ...] = (
     _create_suspensions,
     _keep_finished_and_responses,
     _create_api_keys,
+    _create_tallies,
 )
 """Forward only, and never edited once released: a file's `user_version` is how many of them it has seen."""

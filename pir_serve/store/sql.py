@@ -20,6 +20,7 @@ from pir_serve.store.response_rows import ResponseRows
 from pir_serve.store.schema import WAITING
 from pir_serve.store.sealed import Sealer
 from pir_serve.store.session_rows import Head, SessionRows, status_values
+from pir_serve.store.tally_rows import TallyRows
 from pir_serve.trajectory import Status
 
 logger = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ class SqlStore:
         self._sessions = SessionRows(payloads, self._nodes)
         self._responses = ResponseRows(lanes, make_owner, payloads, max_per_tenant=max_per_tenant, now=now)
         self._keys = KeyRows(lanes)
+        self._tallies = TallyRows(lanes)
         self._evicted = {"finished": 0, "waiting": 0}
 
     @property
@@ -62,6 +64,10 @@ class SqlStore:
     @property
     def keys(self) -> KeyRows:
         return self._keys
+
+    @property
+    def tallies(self) -> TallyRows:
+        return self._tallies
 
     def observe(self, told: Callable[[str, float, bool], None]) -> None:
         self._lanes.observe = told
