@@ -22,10 +22,11 @@ from pir_serve.api.exchange import error_reply, json_reply, request_id
 from pir_serve.api.gateway import Gateway
 from pir_serve.api.metrics import metrics
 from pir_serve.api.openapi import openapi
+from pir_serve.api.readiness import ready
 from pir_serve.api.responses import http as responses
 from pir_serve.api.responses.jobs import Jobs
 from pir_serve.api.responses.socket import connect
-from pir_serve.errors import PirError, StoreError
+from pir_serve.errors import PirError
 from pir_serve.policy import NO_ASK_SUFFIX
 
 logger = logging.getLogger(__name__)
@@ -98,21 +99,6 @@ async def examples(request: Request) -> HttpResponse:
 async def health(_: Request) -> HttpResponse:
     """The process answers. Whether it can serve is `ready`."""
     return json_reply({"status": "ok"})
-
-
-async def ready(request: Request) -> HttpResponse:
-    gateway: Gateway = request.app.state.gateway
-    engines = {name: await served.engine.healthy() for name, served in gateway.models.items()}
-    try:
-        await gateway.store.count()
-        store = True
-    except StoreError:
-        store = False
-    is_draining = gateway.presence.is_draining
-    good = store and all(engines.values()) and not is_draining
-    status = HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE
-    word = "draining" if is_draining else "ready" if good else "not_ready"
-    return json_reply({"status": word, "engines": engines, "store": store}, status=status)
 
 
 def _model_object(gateway: Gateway, name: str) -> dict[str, Any]:

@@ -65,7 +65,7 @@ class ServedModel:
     @cached_property
     def digest(self) -> str:
         """Of what a stored trajectory depends on: the model's name, its tokenizer, its template."""
-        return hashlib.sha256(f"{self.name}\0{self.codec.digest}".encode()).hexdigest()[:32]
+        return self.codec.digest_as(self.name)
 
     @cached_property
     def revision(self) -> str:
@@ -112,6 +112,8 @@ class Gateway:
         store.observe(self.metrics.stored)
         self._engines: list[Engine] = []
         """Started and not closed: of the models served, and of those dropped that a reply still uses."""
+        self.retiring: dict[Engine, str] = {}
+        """Those of dropped models, and the model's name: they end what they have begun."""
         self._retired: list[weakref.finalize[Any, Any]] = []
         self.models: Mapping[str, ServedModel] = {}
         self.adopt(settings, models)
@@ -161,6 +163,7 @@ class Gateway:
         await check_tokenizer(model.engine, model.codec)
 
     async def close_engine(self, engine: Engine) -> None:
+        self.retiring.pop(engine, None)
         if engine in self._engines:
             self._engines.remove(engine)
             await engine.aclose()
@@ -172,6 +175,7 @@ class Gateway:
         def close() -> None:
             self.spawn(self.close_engine(engine))
 
+        self.retiring[engine] = model.name
         self._retired.append(weakref.finalize(model, loop.call_soon_threadsafe, close))
 
     def later(self, work: Coroutine[Any, Any, None]) -> None:

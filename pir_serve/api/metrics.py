@@ -31,7 +31,9 @@ def _of_process(gateway: Gateway) -> Iterator[Metric]:
         if isinstance(served.engine, EnginePool)
         for member in served.engine.members
     ]
-    states = [((model, name, state.value), member.state is state) for model, name, member in members for state in State]
+    states = [
+        ((model, name, state.value), member.condition is state) for model, name, member in members for state in State
+    ]
     yield gauge("engine_state", "1 for the state that an engine of a pool is in.", states, "model", "engine", "state")
     legs = [((model, name), member.num_legs) for model, name, member in members]
     yield gauge("engine_legs", "Legs running on an engine of a pool.", legs, "model", "engine")

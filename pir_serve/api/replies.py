@@ -77,8 +77,11 @@ _COMMON: dict[str, Schema] = {
     "Examples": _list(_FREE, model=_TEXT),
     "Health": _object({"status": _one_of("ok")}),
     "Ready": _object({
-        "status": _one_of("ready", "not_ready"), "store": _FLAG,
+        "status": _one_of("ready", "not_ready", "draining"), "store": _FLAG,
         "engines": {"type": "object", "additionalProperties": _FLAG},
+        "servers": {"type": "object", "additionalProperties": _array(_object(
+            {"name": _TEXT, "state": _one_of("up", "suspect", "down", "draining")}, {"legs": _COUNT},
+        ))},
     }),
 }
 

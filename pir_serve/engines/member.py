@@ -17,6 +17,8 @@ class State(enum.StrEnum):
     """It has just failed a leg; a probe, which is under way, decides. No legs meanwhile."""
     DOWN = "down"
     """It gets legs again when it has passed a trial: a start from the beginning, two generated tokens included."""
+    DRAINING = "draining"
+    """It gets none, and those that it has run to their end. Only told, never set: see `Member.condition`."""
 
 
 class Member:
@@ -36,6 +38,11 @@ class Member:
         """In a row, though its probe was answered."""
         self.wanted = asyncio.Event()
         """Set when it is to be examined at once."""
+
+    @property
+    def condition(self) -> State:
+        """For people and metrics."""
+        return State.DRAINING if self.state is State.DOWN and self.num_legs else self.state
 
     def suspect(self) -> None:
         """It has failed a leg."""

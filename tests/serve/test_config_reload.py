@@ -61,6 +61,9 @@ async def test_a_model_moves_to_another_server_while_it_streams(desk: Desk) -> N
     assert await desk.reloader.reload()
     assert await desk.models() == ["thinker", "second"]
     assert old.num_running == 1, "what streams goes on where it is"
+    servers = (await desk.gateway.client.get("/ready")).json()["servers"]["thinker"]
+    states = {"name": f"vllm {new.url}", "state": "up"}, {"name": f"vllm {old.url}", "state": "draining"}
+    assert servers == [*states]
     reply = await asking
     assert QUESTION in reply.text and "error" not in reply.text
     new.bodies.clear()
@@ -68,6 +71,8 @@ async def test_a_model_moves_to_another_server_while_it_streams(desk: Desk) -> N
     answer = (await desk.gateway.chat()).json()["choices"][0]["message"]
     assert QUESTION not in answer["content"] and len(new.bodies) == 2, "it may not ask any more, on the new server"
     await settle(lambda: len(desk.gateway.gateway._engines) == 2)
+    servers = (await desk.gateway.client.get("/ready")).json()["servers"]
+    assert [(name, len(each)) for name, each in servers.items()] == [("thinker", 1), ("second", 1)]
 
 
 async def test_an_engine_that_nothing_uses_any_more_is_closed(desk: Desk) -> None:
