@@ -10,7 +10,8 @@ from typing import Any
 
 from evals.metrics import Scored, sample_figures
 from evals.rows import Condition
-from evals.stats import Difference, McNemar, Share, holm, mcnemar, minimum_detectable_effect, paired_bootstrap
+from evals.significance import McNemar, holm, mcnemar, minimum_detectable_effect
+from evals.stats import Difference, Share, paired_bootstrap
 
 PRIMARY = "accuracy/interactive"
 SMOKE_ROWS = 100

@@ -8,7 +8,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from evals.legs import Leg, LegError, Sampling, Talk
+from evals.endpoint import LegError, Sampling
+from evals.legs import Leg, Talk
 from evals.rows import Condition, Culprit, Row, StopReason, Transcript, Turn
 from evals.simulators import Exchange, Intent, SimulatorError, User
 from pir_serve.markup import TAGS
@@ -46,6 +47,9 @@ class _Record:
     stop: StopReason = "error"
     error: str = ""
     culprit: Culprit = ""
+    was_unreachable: bool = False
+    lost_simulator_tokens: int = 0
+    lost_simulator_prompt_tokens: int = 0
     tokens: int = 0
     prompt_tokens: int = 0
     retries: int = 0
@@ -74,8 +78,11 @@ async def play(task: Play, talk: Talk, user: User, *, max_turns: int) -> Transcr
         await _converse(task, talk, user, max_turns, record)
     except LegError as error:
         record.fail("server", str(error))
+        record.was_unreachable = error.is_unreachable
     except SimulatorError as error:
         record.fail("simulator", f"the user simulator failed: {error}")
+        record.was_unreachable = error.is_unreachable
+        record.lost_simulator_tokens, record.lost_simulator_prompt_tokens = error.tokens, error.prompt_tokens
     except Exception as error:
         _log.exception("conversation %s of row %s failed", task.key, task.row.row_id)
         record.fail("harness", f"{type(error).__name__}: {error}")
@@ -92,10 +99,13 @@ async def play(task: Play, talk: Talk, user: User, *, max_turns: int) -> Transcr
         stop=record.stop,
         error=record.error,
         culprit=record.culprit,
+        was_unreachable=record.was_unreachable,
         format_errors=tuple(record.format_errors),
         steps=tuple(record.steps),
         model_tokens=record.tokens,
         prompt_tokens=record.prompt_tokens,
+        lost_simulator_tokens=record.lost_simulator_tokens,
+        lost_simulator_prompt_tokens=record.lost_simulator_prompt_tokens,
         seconds=round(time.perf_counter() - began, 4),
         retries=record.retries,
         auto_answers=record.auto_answers,
@@ -129,6 +139,7 @@ async def _converse(task: Play, talk: Talk, user: User, max_turns: int, record: 
                 model_s=round(model_s, 4),
                 simulator_s=round(time.perf_counter() - began, 4),
                 simulator_tokens=response.tokens,
+                simulator_prompt_tokens=response.prompt_tokens,
             )
         )
         text = response.text

@@ -7,19 +7,16 @@ conversation is sent again as ordinary turns, so that a baseline needs nothing o
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal, Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
 
-import openai
 from openai import AsyncOpenAI
 
+from evals.endpoint import Endpoint, LegError, Reply, Sampling, request
 from evals.rows import GraderName
 from pir_serve.markup import TAGS
 from pir_serve.presets import BOXED_TRIGGER
-
-Server = Literal["pir", "prompted"]
 
 SOLVE_PROMPT = "You solve problems for the user. Reason step by step, then give the final answer."
 ASK_PROMPT = (
@@ -31,60 +28,6 @@ what you need, one thing at a time. If nothing is missing, do not ask."""
 """`SOLVE_PROMPT` with the ask instruction, and without any other difference: what is compared is asking."""
 
 _ANSWER_FORMS: dict[GraderName, str] = {"math": BOXED_TRIGGER.strip().removeprefix("Please reason step by step, and ")}
-_BACKOFF_S = 8.0
-"""The SDK waits at most as long between two attempts."""
-
-
-class LegError(Exception):
-    """The server gave no usable reply, after all attempts; its text says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """Where the model is, and how patient we are with it."""
-
-    base_url: str
-    model: str
-    server: Server
-    api_key: str = "none"
-    timeout_s: float = 300.0
-    """Of silence, for each attempt."""
-    retries: int = 3
-    """Attempts after the first: on 408, 409, 429, 5xx, timeouts and dropped connections."""
-    listed: Mapping[str, Any] = field(default_factory=dict)
-    """How the server lists the model."""
-
-    @property
-    def revision(self) -> str | None:
-        """What changes with the model's weights, tokenizer and template; only our gateway tells."""
-        pir = self.listed.get("pir")
-        return pir.get("revision") if isinstance(pir, Mapping) else None
-
-    def client(self) -> AsyncOpenAI:
-        return AsyncOpenAI(
-            base_url=self.base_url, api_key=self.api_key, timeout=self.timeout_s, max_retries=self.retries
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Sampling:
-    """What is sent with each request; None leaves it to the server."""
-
-    temperature: float | None = None
-    top_p: float | None = None
-    max_tokens: int | None = None
-    """Of one reply, reasoning included."""
-    seed: int | None = None
-    gate: float | None = None
-    """Nats of a reasoning step above which our gateway makes the model ask, where it may."""
-
-    def to_json(self) -> dict[str, Any]:
-        return {name: value for name, value in asdict(self).items() if value is not None}
-
-    @property
-    def body(self) -> dict[str, Any]:
-        """What OpenAI's API has of it."""
-        return {name: value for name, value in self.to_json().items() if name != "gate"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +82,7 @@ class GatewayTalk:
     async def say(self, text: str) -> Leg:
         self._messages.append({"role": "user", "content": text})
         pir = self._pir | ({"session": self._session} if self._session else {"action": "new"})
-        reply = await _request(self._client, self._endpoint, self._sampling, self._messages, {"pir": pir})
+        reply = await request(self._client, self._endpoint, self._sampling, self._messages, {"pir": pir})
         said = reply.message.get("pir")
         if not isinstance(said, dict) or "status" not in said:
             raise LegError("the reply has no `pir` object: this is no PIR gateway; choose the server kind `prompted`")
@@ -147,7 +90,7 @@ class GatewayTalk:
         self._messages.append({"role": "assistant", "content": reply.content})
         return self._leg(reply, said)
 
-    def _leg(self, reply: _Reply, said: Mapping[str, Any]) -> Leg:
+    def _leg(self, reply: Reply, said: Mapping[str, Any]) -> Leg:
         status, detail = said["status"], str(said.get("detail") or "")
         is_ask = status == "awaiting_user"
         errors = [str(kind) for kind in said.get("malformed") or () if status != "failed" or kind != detail]
@@ -183,7 +126,7 @@ class PromptedTalk:
         self._messages.append({"role": "user", "content": text})
         # A server that honours the stop string spares us what the model would make up as the user's words.
         stop = {"stop": [TAGS.ask_close]} if self._may_ask else {}
-        reply = await _request(self._client, self._endpoint, self._sampling, self._messages, stop)
+        reply = await request(self._client, self._endpoint, self._sampling, self._messages, stop)
         leg = read_prompted(reply, may_ask=self._may_ask)
         self._messages.append({"role": "assistant", "content": self._sent_back(reply.content, leg.ask)})
         return leg
@@ -219,7 +162,7 @@ def system_prompt(grader: GraderName, *, may_ask: bool) -> str:
     return f"{prompt} {form[:1].upper()}{form[1:]}" if form else prompt
 
 
-def read_prompted(reply: _Reply, *, may_ask: bool) -> Leg:
+def read_prompted(reply: Reply, *, may_ask: bool) -> Leg:
     """A plain reply's text as a leg: the first ask in it, or the answer after the think block."""
     inside_reasoning = TAGS.ask_open in reply.reasoning and TAGS.ask_open not in reply.content
     text = reply.reasoning if inside_reasoning else reply.content
@@ -259,66 +202,3 @@ def read_prompted(reply: _Reply, *, may_ask: bool) -> Leg:
         prompt_tokens=reply.prompt_tokens,
         retries=reply.retries,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Reply:
-    message: Mapping[str, Any]
-    content: str
-    reasoning: str
-    is_cut: bool
-    tokens: int
-    prompt_tokens: int
-    retries: int
-
-
-async def _request(
-    client: AsyncOpenAI,
-    endpoint: Endpoint,
-    sampling: Sampling,
-    messages: Sequence[Mapping[str, Any]],
-    extra: Mapping[str, Any],
-) -> _Reply:
-    body: dict[str, Any] = {"model": endpoint.model, "messages": list(messages), **sampling.body}
-    # The SDK's timeout is for silence; a server that dribbles on for ever is caught here.
-    patience_s = (endpoint.retries + 1) * (endpoint.timeout_s + _BACKOFF_S)
-    try:
-        async with asyncio.timeout(patience_s):
-            raw = await client.chat.completions.with_raw_response.create(**body, extra_body=dict(extra))
-        return _read(raw.http_response.json(), raw.retries_taken)
-    except openai.APIStatusError as error:
-        raise LegError(f"HTTP {error.status_code}: {_reason(error)}") from error
-    except openai.APITimeoutError as error:
-        raise LegError(f"no reply within {endpoint.timeout_s:g} s") from error
-    except TimeoutError as error:
-        raise LegError(f"the reply did not end within {patience_s:g} s") from error
-    except openai.OpenAIError as error:
-        raise LegError(f"{error}: {error.__cause__ or ''}".rstrip(": ")) from error
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        raise LegError(f"the reply is no chat completion: {type(error).__name__}: {error}") from error
-
-
-def _reason(error: openai.APIStatusError) -> str:
-    body = error.body
-    said = body.get("message") if isinstance(body, dict) else None
-    return str(said or error.message)[:500]
-
-
-def _read(data: Any, retries: int) -> _Reply:
-    choice = data["choices"][0]
-    message, usage = choice["message"], data.get("usage") or {}
-    return _Reply(
-        message=message,
-        content=_text(message.get("content")),
-        reasoning=_text(message.get("reasoning_content") or message.get("reasoning")),
-        is_cut=choice.get("finish_reason") == "length",
-        tokens=int(usage.get("completion_tokens") or 0),
-        prompt_tokens=int(usage.get("prompt_tokens") or 0),
-        retries=retries,
-    )
-
-
-def _text(value: Any) -> str:
-    if value is not None and not isinstance(value, str):
-        raise TypeError(f"text was expected, not {type(value).__name__}")
-    return value or ""

@@ -14,13 +14,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-import openai
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM, CacheHook
 
-from evals.legs import Endpoint, Sampling, Server
+from evals.endpoint import Sampling, probe
 from evals.lm_tasks import pack, row_of
 from evals.player import Player, Request, Settings, conditions_of, plays_of
 from evals.rows import CONDITIONS, STOCK, Row, Transcript
@@ -28,6 +27,8 @@ from evals.runs import RunError, RunWriter, digest, environment
 from evals.simulators import User, simulator
 
 _log = logging.getLogger(__name__)
+
+RETRIES = ("all", "connection")
 
 OnDone = Callable[[Transcript], None]
 
@@ -59,7 +60,8 @@ class PirLM(LM):
         user_seed: int = 0,
         user_options: Mapping[str, Any] | None = None,
         run: str | Path | None = None,
-        retry_errors: bool = False,
+        retry_errors: bool | str = False,
+        give_up_after: int = 20,
         on_plan: Callable[[int, int], None] | None = None,
         on_done: OnDone | None = None,
         **lm_eval_own: Any,
@@ -78,7 +80,9 @@ class PirLM(LM):
             persona: levels of traits may be joined by `+`, as lm-eval splits its arguments at commas.
             user_options: of the user simulator, by name.
             run: folder that keeps the conversations and is taken up again; None keeps nothing.
-            retry_errors: play kept conversations again whose server or simulator failed.
+            retry_errors: play kept conversations again whose server or simulator failed; `connection`: only those in which
+                nobody answered.
+            give_up_after: conversations in a row in which nobody answers, after which a run with a folder is stopped; 0: never.
             on_plan: called once with the number of conversations to play and of those that are kept already.
             on_done: called with each transcript as its conversation ends.
             lm_eval_own: `batch_size`, `max_batch_size` and `device`, which lm-eval gives to every model; no effect.
@@ -93,6 +97,8 @@ class PirLM(LM):
         given = tuple(conditions.replace(",", "+").split("+")) if isinstance(conditions, str) else tuple(conditions)
         if wrong := [name for name in given if name not in CONDITIONS]:
             raise ValueError(f"no condition {', '.join(wrong)}; there are {', '.join(CONDITIONS)}")
+        if retry_errors not in (*RETRIES, True, False):
+            raise ValueError(f"retry_errors is one of {', '.join(RETRIES)}, not {retry_errors}")
         for name, value in (("repeats", repeats), ("max_turns", max_turns + 1), ("concurrency", concurrency)):
             if value < 1:
                 raise ValueError(f"{name} is too small")
@@ -106,6 +112,7 @@ class PirLM(LM):
             repeats=repeats,
             max_turns=max_turns,
             concurrency=concurrency,
+            give_up_after=give_up_after if run else None,  # without a folder there is nothing to go on from
             uncertainty=uncertainty,
         )
         self._user = {
@@ -126,7 +133,7 @@ class PirLM(LM):
         """One string for each request: packed transcripts for our tasks, the answer's text for stock ones.
 
         Raises:
-            RunError: the run's folder cannot be used.
+            RunError: the run's folder cannot be used; nobody answers any more, and what was played is kept.
             KeyboardInterrupt: Ctrl-C; what was played is kept.
         """
         asked = self._requests(requests)
@@ -142,6 +149,8 @@ class PirLM(LM):
                 self._on_plan(len(todo) - known, known)
             player.run(todo)
             self.played = [player.transcripts[play.key] for play in todo if play.key in player.transcripts]
+        if player.outage:
+            raise RunError(self._outage(player.outage, len(todo)))
         if player.was_stopped:
             raise KeyboardInterrupt
         results = []
@@ -196,7 +205,18 @@ class PirLM(LM):
 
     def _still_good(self, kept: Mapping[str, Transcript]) -> dict[str, Transcript]:
         failed = ("server", "simulator", "harness")
-        return {k: t for k, t in kept.items() if not (self._retry_errors and t.culprit in failed)}
+        if not self._retry_errors:
+            return dict(kept)
+        all_of_them = self._retry_errors != "connection"
+        return {k: t for k, t in kept.items() if t.culprit not in failed or not (all_of_them or t.was_unreachable)}
+
+    def _outage(self, last: Transcript, planned: int) -> str:
+        where = self.get_model_info()["base_url"] if last.culprit == "server" else "the address of the user simulator"
+        in_a_row = f"{self.settings.give_up_after} conversations in a row"
+        left = f"{planned - len(self.played)} of {planned} conversations are left"
+        return (
+            f"nobody answers at {where} any more ({in_a_row}: {last.error}). Start it and run the same command: {left}"
+        )
 
     def _simulator(self, repeat: int) -> User:
         return simulator(**self._user, seed=self._user_seed + repeat)
@@ -252,35 +272,6 @@ def _distinct(rows: Iterable[Row]) -> list[Row]:
         if known.setdefault((row.task, row.row_id), row) != row:
             raise RunError(f"{row.task} has two different rows {row.row_id}; a row's id must be its own")
     return list(known.values())
-
-
-def probe(base_url: str, model: str | None, server: str, api_key: str) -> Endpoint:
-    """The endpoint, with the model and the kind of server that are there.
-
-    Raises:
-        RunError: nothing answers, the key is refused, or there is no such model.
-    """
-    if server not in ("auto", *get_args(Server)):
-        raise ValueError(f"no kind of server {server}; there are auto, {', '.join(get_args(Server))}")
-    try:
-        client = openai.OpenAI(base_url=base_url, api_key=api_key, timeout=30, max_retries=1)
-        listed = {entry.id: entry.model_dump() for entry in client.models.list().data or ()}
-    except openai.APIStatusError as error:
-        if error.status_code in (401, 403):
-            raise RunError(f"{base_url} refuses the key; set OPENAI_API_KEY") from error
-        listed = {}  # some servers do not list their models
-    except (openai.OpenAIError, ValueError, AttributeError, TypeError) as error:
-        raise RunError(
-            f"no OpenAI-compatible server answers at {base_url} ({error}); start one with `pir serve`"
-        ) from error
-    if model is None and not listed:
-        raise RunError(f"{base_url} lists no models; name one with --model")
-    chosen = model or next(iter(listed))
-    if listed and chosen not in listed:
-        raise RunError(f"{base_url} has no model {chosen}; it has {', '.join(listed)}")
-    is_ours = isinstance(listed.get(chosen, {}).get("pir"), dict)
-    kind: Server = "prompted" if server == "prompted" or (server == "auto" and not is_ours) else "pir"
-    return Endpoint(base_url, chosen, kind, api_key, listed=listed.get(chosen, {}))
 
 
 def _overridden(sampling: Sampling, options: Mapping[str, Any]) -> Sampling:

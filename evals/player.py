@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import functools
 import signal
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -14,7 +15,8 @@ from typing import Any
 from openai import AsyncOpenAI
 
 from evals.dialogue import Play, play
-from evals.legs import Endpoint, Sampling, system_prompt, talk
+from evals.endpoint import Endpoint, Sampling
+from evals.legs import system_prompt, talk
 from evals.rows import CONDITIONS, Condition, Row, Transcript
 from evals.runs import digest
 from evals.simulators import User
@@ -35,6 +37,8 @@ class Settings:
     """Asks that get a response; asking once more ends the conversation as `turns`."""
     concurrency: int = 8
     """Conversations in flight."""
+    give_up_after: int | None = None
+    """Conversations in a row in which nobody answered at an address, after which no more are begun; None: never."""
     uncertainty: bool = True
     """Have our gateway report the predictive entropy of each step."""
 
@@ -107,7 +111,11 @@ class Player:
         self._user = functools.cache(user)
         self.transcripts = dict(kept)
         self.was_stopped = False
-        """Whether Ctrl-C kept conversations from being begun."""
+        """Whether Ctrl-C, or `outage`, kept conversations from being begun."""
+        self.outage: Transcript | None = None
+        """The last of a row of conversations in which nobody answered; it and they count as not played."""
+        self._unanswered: dict[str, list[Transcript]] = defaultdict(list)
+        """By culprit, those since somebody answered there: if the run stops now, they were not played."""
 
     def run(self, plays: Sequence[Play]) -> None:
         """Plays those that are not known yet. At the first Ctrl-C no more are begun, and those in flight end well."""
@@ -128,6 +136,8 @@ class Player:
             async with self._settings.endpoint.client() as client, asyncio.TaskGroup() as group:
                 for _ in range(self._settings.concurrency):
                     group.create_task(self._work(plays, client))
+        for party in tuple(self._unanswered):
+            self._keep_all(party)
 
     async def _work(self, plays: Iterator[Play], client: AsyncOpenAI) -> None:
         for task in plays:
@@ -140,10 +150,34 @@ class Player:
                 uncertainty=self._settings.uncertainty,
             )
             transcript = await play(task, conversation, self._user(task.repeat), max_turns=self._settings.max_turns)
-            self.transcripts[transcript.key] = transcript
-            self._keep(transcript)
+            self._take(transcript)
             if self.was_stopped:
                 return
+
+    def _take(self, transcript: Transcript) -> None:
+        """Keeps it; but while nobody answers at an address, only once somebody has answered there again."""
+        silent = transcript.culprit if transcript.was_unreachable else ""
+        if silent != "server":  # it answered before the simulator did not
+            self._keep_all("server")
+        if transcript.turns and silent != "simulator":
+            self._keep_all("simulator")
+        if not silent:
+            self._keep_one(transcript)
+            return
+        waiting = self._unanswered[silent]
+        waiting.append(transcript)
+        if self._settings.give_up_after and len(waiting) >= self._settings.give_up_after:
+            self.was_stopped, self.outage = True, transcript
+
+    def _keep_all(self, party: str) -> None:
+        if self.was_stopped:
+            return
+        for transcript in self._unanswered.pop(party, ()):
+            self._keep_one(transcript)
+
+    def _keep_one(self, transcript: Transcript) -> None:
+        self.transcripts[transcript.key] = transcript
+        self._keep(transcript)
 
     @contextlib.contextmanager
     def _stopping_at_interrupt(self, loop: asyncio.AbstractEventLoop) -> Iterator[None]:

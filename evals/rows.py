@@ -111,6 +111,8 @@ class Turn:
     simulator_s: float
     simulator_tokens: int = 0
     """Of an LLM simulator, in and out; never counted as the model's."""
+    simulator_prompt_tokens: int = 0
+    """Those of them that went in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +136,8 @@ class Transcript:
     """What failed, in words, when `stop` is `error`; such a transcript counts as wrong."""
     culprit: Culprit = ""
     """Who is to blame for `error`."""
+    was_unreachable: bool = False
+    """The error is that nobody answered at the address of the server or of the simulator."""
     format_errors: tuple[str, ...] = ()
     """Malformed output that did not end the conversation, e.g. `ask_after_think`."""
     steps: tuple[Mapping[str, Any], ...] = ()
@@ -142,6 +146,9 @@ class Transcript:
     """Completion tokens of all the model's legs."""
     prompt_tokens: int = 0
     judge_tokens: int = 0
+    lost_simulator_tokens: int = 0
+    """Of an LLM simulator, on an ask that it gave no response to."""
+    lost_simulator_prompt_tokens: int = 0
     seconds: float = 0.0
     retries: int = 0
     """Requests that had to be sent again."""
@@ -154,7 +161,11 @@ class Transcript:
 
     @property
     def simulator_tokens(self) -> int:
-        return sum(turn.simulator_tokens for turn in self.turns)
+        return self.lost_simulator_tokens + sum(turn.simulator_tokens for turn in self.turns)
+
+    @property
+    def simulator_prompt_tokens(self) -> int:
+        return self.lost_simulator_prompt_tokens + sum(turn.simulator_prompt_tokens for turn in self.turns)
 
     def to_json(self) -> dict[str, Any]:
         return dataclasses.asdict(self)

@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from evals.legs import Endpoint, LegError, Sampling, talk
+from evals.endpoint import Endpoint, LegError, Sampling
+from evals.legs import talk
 from evals.metrics import Scored
 from evals.uncertainty import Version, text_of, versions
 

@@ -74,7 +74,20 @@ Stopped, by Ctrl-C or otherwise? The same command goes on where it was.
 )
 @click.option("--timeout", "timeout_s", type=click.FloatRange(min=0.1), default=300, show_default=True, help="Seconds.")
 @click.option("--retries", type=click.IntRange(min=0), default=3, show_default=True, help="Of a request that failed.")
-@click.option("--retry-errors", is_flag=True, help="Play again what failed in an earlier run into this folder.")
+@click.option(
+    "--retry-errors",
+    type=click.Choice(["all", "connection"]),
+    is_flag=False,
+    flag_value="all",
+    help="Play again what failed in an earlier run into this folder; connection: only where nobody answered.",
+)
+@click.option(
+    "--give-up-after",
+    type=click.IntRange(min=0),
+    default=20,
+    show_default=True,
+    help="Conversations in a row in which nobody answers, after which the run stops, to be gone on with. 0: never.",
+)
 @click.option("--uncertainty/--no-uncertainty", default=True, help="Have the gateway report each step's entropy.")
 @click.option("--price-prompt", type=float, default=0.0, help="Of a million prompt tokens, to show the cost.")
 @click.option("--price-completion", type=float, default=0.0, help="Of a million tokens that the model writes.")
@@ -110,6 +123,7 @@ def run(
     if not names:
         raise click.UsageError("--tasks names no task; `pir eval tasks` lists them")
     metadata = assignments(options, "--option") | {"data": data_files(data)}
+    model["retry_errors"] = model["retry_errors"] or False
     model |= {"user_options": assignments(user_options, "--user-option"), "run": output}
     try:
         with RunProgress(prices, is_quiet=model["user"] == "human") as progress:

@@ -97,8 +97,7 @@ def _verbalised(
 ) -> Scores:
     import os
 
-    from evals.legs import Sampling
-    from evals.lm import probe
+    from evals.endpoint import Sampling, probe
     from evals.verbalised import verbalise
 
     endpoint = probe(base_url, model, "auto", api_key or os.environ.get("OPENAI_API_KEY") or "none")

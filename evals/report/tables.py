@@ -14,8 +14,9 @@ from evals.compare import SMOKE_ROWS
 from evals.metrics import Scored, breakdown, figures, num_left_out
 from evals.report.labels import LABELS, label, shown
 from evals.rows import CONDITIONS
+from evals.significance import minimum_detectable_effect
 from evals.simulators.check import check_run
-from evals.stats import Z95, Estimate, minimum_detectable_effect
+from evals.stats import Z95, Estimate
 
 Figures = Mapping[str, Estimate]
 

@@ -12,14 +12,12 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
+from evals.significance import holm, mcnemar, minimum_detectable_effect
 from evals.stats import (
     NOTHING,
     Share,
     clustered_mean,
-    holm,
     kappa,
-    mcnemar,
-    minimum_detectable_effect,
     paired_bootstrap,
     pass_hat_k,
     ratio_bootstrap,
