@@ -117,6 +117,10 @@ class PromptCodec:
             check_golden(codec, directory / contract.golden)
         return codec
 
+    def digest_as(self, name: str) -> str:
+        """`digest` together with the name that the model is served under: what stored trajectories and exports bear."""
+        return hashlib.sha256(f"{name}\0{self.digest}".encode()).hexdigest()[:32]
+
     def encode_prompt(self, messages: Sequence[Message], tools: Sequence[str] = ()) -> tuple[Segment, ...]:
         """The prompt of a turn, up to and including `<think>` and its newline, as segments of template and user.
 

@@ -8,10 +8,10 @@ The only private parts of TRL that are touched are in `training/grpo_trainer.py`
 from __future__ import annotations
 
 import json
+import logging
 import os
 import random
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,15 @@ from transformers import AutoTokenizer
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 from trl import GRPOConfig
 
+from evals.grading.door import GradingOptions
+from evals.grading.judge import Judge as AnswerJudge
 from evals.problems import Split, make_pair
 from evals.rows import Row
+from evals.simulators.told import is_told
 from pir_serve.engines.base import Engine
 from pir_serve.engines.vllm import VllmEngine
 from pir_serve.errors import ConfigError
+from pir_serve.prompt import PromptCodec
 from training import stage
 from training.contract import training_codec, write_contract
 from training.engines import InProcessEngine
@@ -36,7 +40,10 @@ from training.judge import Judge, LlmJudge, RuleJudge
 from training.rewards import RewardConfig
 from training.rollout import Rollouts
 from training.scoring import Scorer
+from training.sessions import ProblemReader, read_golds
 from training.users import Users
+
+log = logging.getLogger(__name__)
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json")
 
@@ -48,7 +55,12 @@ class RolloutArguments:
     model: str = field(metadata={"help": "Checkpoint folder to start from: an SFT model that asks."})
     rows: str | None = field(
         default=None,
-        metadata={"help": "JSON lines of evals.rows.Row; default: generated problems of the training split."},
+        metadata={
+            "help": "JSON lines: evals/rows.py, `pir sessions export`, conversations; default: generated problems."
+        },
+    )
+    golds: str | None = field(
+        default=None, metadata={"help": "Right answers of sessions: JSON lines with `id` or `session`, and `gold`."}
     )
     num_problems: int = field(default=20_000, metadata={"help": "Generated problems to draw prompts from."})
     problem_seed: int = field(default=500_000_001, metadata={"help": "Of generated problems."})
@@ -96,28 +108,17 @@ class RolloutArguments:
     threads: int = field(default=1, metadata={"help": "Torch threads of each process."})
 
 
-def training_rows(arguments: RolloutArguments) -> Iterator[Row]:
+def training_rows(arguments: RolloutArguments, codec: PromptCodec | None = None) -> list[Row]:
     """The rows that prompts are drawn from. Raises: ConfigError: a file that cannot be read as rows."""
     if arguments.rows is not None:
-        yield from read_rows(Path(arguments.rows))
-        return
+        golds = read_golds(Path(arguments.golds)) if arguments.golds else {}
+        reader = ProblemReader(codec, golds, is_judged=arguments.judge_url is not None)
+        rows = reader.read(Path(arguments.rows))
+        log.info("%s: %d problems, left out: %s", arguments.rows, len(rows), reader.told())
+        return rows
     rng = random.Random(arguments.problem_seed)
-    for index in range(arguments.num_problems):
-        complete, incomplete = make_pair("train", arguments.problem_seed, index)
-        yield Row.of(incomplete if rng.random() < arguments.incomplete_share else complete, "generated")
-
-
-def read_rows(path: Path) -> Iterator[Row]:
-    """Raises: ConfigError: no such file, or a line that is no row."""
-    try:
-        lines = path.read_text().splitlines()
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
-    for number, line in enumerate(lines, 1):
-        try:
-            yield Row.from_json(json.loads(line))
-        except (KeyError, TypeError, ValueError) as error:
-            raise ConfigError(f"{path}:{number}: not a row: {error!r}") from error
+    pairs = (make_pair("train", arguments.problem_seed, index) for index in range(arguments.num_problems))
+    return [Row.of(pair[rng.random() < arguments.incomplete_share], "generated") for pair in pairs]
 
 
 def validation_rows(n: int, seed: int = 5) -> list[Row]:
@@ -137,6 +138,14 @@ def make_judge(arguments: RolloutArguments) -> Judge:
         return RuleJudge(arguments.lenient)
     client = openai.AsyncOpenAI(base_url=arguments.judge_url, api_key=os.environ.get("OPENAI_API_KEY", "none"))
     return LlmJudge(client, arguments.judge_model, Path("out/judge.jsonl"))
+
+
+def make_grading(arguments: RolloutArguments) -> GradingOptions:
+    """The judge of asks judges answers without a rule as well."""
+    if arguments.judge_url is None:
+        return GradingOptions()
+    key = os.environ.get("OPENAI_API_KEY", "none")
+    return GradingOptions(judge=AnswerJudge(arguments.judge_url, arguments.judge_model, key))
 
 
 def _mapping(value: dict[str, Any] | str | None, name: str) -> dict[str, Any]:
@@ -194,6 +203,7 @@ def grpo(arguments: RolloutArguments, config: GRPOConfig) -> None:
                 arguments.as_released,
             ),
             make_judge(arguments),
+            make_grading(arguments),
         )
         users = Users.parse(
             arguments.personas,
@@ -203,11 +213,17 @@ def grpo(arguments: RolloutArguments, config: GRPOConfig) -> None:
         )
     except ValueError as error:
         raise ConfigError(str(error)) from error
-    train_rows = Dataset.from_list([row_columns(row) for row in training_rows(arguments)])
+    codec = training_codec(Path(arguments.model), user_suffix=arguments.user_suffix)
+    rows = training_rows(arguments, codec)
+    if any(is_told(fact) for row in rows for fact in row.facts) and not users.speak_any_facts:
+        raise ConfigError(
+            f"personas: {arguments.personas} word generated facts only; for {arguments.rows} use levels, e.g. terse=2"
+        )
+    train_rows = Dataset.from_list([row_columns(row) for row in rows])
     eval_rows = [row_columns(row) for row in validation_rows(arguments.eval_problems)]
     rollouts = Rollouts(
         make_engine(arguments),
-        training_codec(Path(arguments.model), user_suffix=arguments.user_suffix),
+        codec,
         max_tokens=config.max_completion_length,
         max_asks=arguments.max_asks,
         simulator_timeout_s=arguments.simulator_timeout_s,

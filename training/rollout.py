@@ -22,8 +22,9 @@ from pir_serve.engines.base import Engine, LegRequest, SamplingParams, TokenChun
 from pir_serve.errors import EngineError
 from pir_serve.loop import Ended, RunParams, run
 from pir_serve.policy import AskPolicy
-from pir_serve.prompt import Message, PromptCodec
+from pir_serve.prompt import PromptCodec
 from pir_serve.trajectory import Author, Segment, Status, Trajectory
+from training.sessions import prompt_of
 
 T = TypeVar("T")
 
@@ -172,7 +173,7 @@ class Rollouts:
 
     async def play(self, job: Job) -> Rollout:
         """One trajectory from its prompt to its end. Failures of the engine or the simulator are recorded, not raised."""
-        prompt = self.codec.encode_prompt([Message("user", job.row.shown)])
+        prompt = prompt_of(job.row, self.codec)
         trajectory = Trajectory(f"{job.row.row_id}-{job.seed}", "policy", prompt)
         intent = Intent.of(job.row)
         history: list[Exchange] = []

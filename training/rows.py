@@ -67,17 +67,17 @@ class RowReader:
             return self._authored(row)
         if self._codec is None:
             raise ValueError("no `parts`")
-        messages = _messages(row)
+        messages = messages_of(row)
         if not messages or messages[-1]["role"] != "assistant":
             raise Unusable("does not end with the assistant's turn")
         *before, last = messages
-        asked, before = _asked_in_turns(before)
-        reasoning, answer = _thought(last)
+        asked, before = asked_in_turns(before)
+        reasoning, answer = thought_of(last)
         if not answer.strip() or _has_tag(answer) or TAGS.think_close in answer:
             raise Unusable("malformed tags" if answer.strip() else "no answer")
-        within, rest = _exchanges(reasoning)
+        within, rest = exchanges_in(reasoning)
         rest = f"{rest.strip()}\n{TAGS.think_close}\n{answer.strip()}{self._end}"
-        return [self._prompt(before), *self._turn([*asked, *within], rest)]
+        return [_part(Author.TEMPLATE, *encode_prompt(self._codec, before)), *self._turn([*asked, *within], rest)]
 
     def _authored(self, row: Mapping[str, Any]) -> list[Part]:
         status = row.get("status", "completed")
@@ -85,22 +85,13 @@ class RowReader:
             raise Unusable(f"status {status}")
         if row.get("malformed"):
             raise Unusable("malformed tags")
-        is_ours = self._codec is not None and row.get("digest") == self._codec.digest
+        is_ours = has_tokens_of(row, self._codec)
         return [
             Part(Author(part["author"]), part["text"], tuple(part["token_ids"]) if is_ours else None)
             for part in row["parts"]
         ]
 
-    def _prompt(self, before: Sequence[Mapping[str, str]]) -> Part:
-        codec = self._codec
-        assert codec is not None
-        if before and before[0]["role"] == "system":  # it was trained or collected with its own; never two of them
-            codec = copy.copy(codec)
-            codec.preset = dataclasses.replace(codec.preset, system_prompt=None)
-        segments = codec.encode_prompt([Message(m["role"], m["content"]) for m in before])
-        return _part(Author.TEMPLATE, *segments)
-
-    def _turn(self, exchanges: Sequence[_Exchange], rest: str) -> list[Part]:
+    def _turn(self, exchanges: Sequence[Exchange], rest: str) -> list[Part]:
         """An assistant's whole turn, from behind `<think>`, as parts of the model and of the user."""
         assert self._codec is not None
         parts, between = list[Part](), ""
@@ -117,13 +108,26 @@ class RowReader:
         return [*parts, _part(Author.MODEL, self._codec.encode_model(between + rest))]
 
 
-_Exchange = tuple[str, str, str]
+def has_tokens_of(row: Mapping[str, Any], codec: PromptCodec | None) -> bool:
+    """Whether an exported row's token ids are those of this tokenizer and template."""
+    return codec is not None and row.get("digest") == codec.digest_as(str(row.get("model")))
+
+
+Exchange = tuple[str, str, str]
 """Reasoning before it, question, reply."""
 
 
-def _exchanges(thought: str) -> tuple[list[_Exchange], str]:
+def encode_prompt(codec: PromptCodec, messages: Sequence[Mapping[str, str]]) -> tuple[Segment, ...]:
+    """The prompt of a conversation; one with a system message of its own gets no other. Raises: RequestError."""
+    if messages and messages[0]["role"] == "system":
+        codec = copy.copy(codec)
+        codec.preset = dataclasses.replace(codec.preset, system_prompt=None)
+    return codec.encode_prompt([Message(m["role"], m["content"]) for m in messages])
+
+
+def exchanges_in(thought: str) -> tuple[list[Exchange], str]:
     """The exchanges in a reasoning, and what follows the last of them."""
-    found, at = list[_Exchange](), 0
+    found, at = list[Exchange](), 0
     for match in _EXCHANGE.finditer(thought):
         found.append((thought[at : match.start()], match["ask"], match["response"]))
         at = match.end()
@@ -138,7 +142,8 @@ def _has_tag(*texts: str) -> bool:
     return any(tag in text for text in texts for tag in (*_INNER, TAGS.think_open))
 
 
-def _messages(row: Mapping[str, Any]) -> list[dict[str, str]]:
+def messages_of(row: Mapping[str, Any]) -> list[dict[str, str]]:
+    """`role`, `content` and `reasoning` of each. Raises: KeyError, TypeError: they are no messages."""
     given = row["messages"] if "messages" in row else row["conversations"]
     messages = []
     for message in given:
@@ -153,7 +158,7 @@ def _messages(row: Mapping[str, Any]) -> list[dict[str, str]]:
     return messages
 
 
-def _thought(message: Mapping[str, str]) -> tuple[str, str]:
+def thought_of(message: Mapping[str, str]) -> tuple[str, str]:
     """Reasoning and answer of an assistant's message."""
     text = message["content"]
     if message["reasoning"]:
@@ -164,11 +169,11 @@ def _thought(message: Mapping[str, str]) -> tuple[str, str]:
     return thought.strip().removeprefix(TAGS.think_open), answer
 
 
-def _asked_in_turns(before: Sequence[dict[str, str]]) -> tuple[list[_Exchange], list[dict[str, str]]]:
+def asked_in_turns(before: Sequence[dict[str, str]]) -> tuple[list[Exchange], list[dict[str, str]]]:
     """The assistant's turns right before the last that were questions, with their replies; and what is left."""
-    left, asked = list(before), list[_Exchange]()
+    left, asked = list(before), list[Exchange]()
     while len(left) >= 3 and left[-1]["role"] == "user" and left[-2]["role"] == "assistant":
-        reasoning, question = _thought(left[-2])
+        reasoning, question = thought_of(left[-2])
         if not question.strip().endswith(("?", "？", "؟")):
             break
         asked.insert(0, (reasoning, question, left[-1]["content"]))

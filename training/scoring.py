@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from evals.grading import extract_answer, grade, is_correct, number
+from evals.grading.door import GradingOptions
 from evals.grading.text import bleu_collab, visible
 from evals.rows import Transcript, Turn
 from evals.simulators import Intent
@@ -38,12 +39,13 @@ class Score:
 class Scorer:
     config: RewardConfig
     judge: Judge
+    grading: GradingOptions = field(default_factory=GradingOptions)
 
     async def score(self, rollout: Rollout) -> Score | None:
         """None: unscored, because the simulator, the engine or the judge failed."""
         if rollout.failure:
             return None
-        reached = await outcome_of(rollout)
+        reached = await outcome_of(rollout, self.grading)
         if reached is None:
             return None
         intent = Intent.of(rollout.row)
@@ -67,7 +69,7 @@ class Scorer:
         return list(await asyncio.gather(*(self.score(rollout) for rollout in rollouts)))
 
 
-async def outcome_of(rollout: Rollout) -> float | None:
+async def outcome_of(rollout: Rollout, grading: GradingOptions | None = None) -> float | None:
     """0..1 by the row's grader; None where nothing can be said of the answer (a tool or judge of the grader failed).
 
     A rollout that did not come to its end has reached nothing. Numbers are compared at once; documents by the paper's
@@ -82,7 +84,7 @@ async def outcome_of(rollout: Rollout) -> float | None:
         answer = extract_answer(final)
         if answer is None or number(row.gold) is not None:
             return float(answer is not None and is_correct(answer, row.gold))
-    graded = await asyncio.to_thread(grade, row, _transcript(rollout, final))
+    graded = await asyncio.to_thread(grade, row, _transcript(rollout, final), grading)
     return graded.score
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from evals.simulators import User, simulator
+from evals.simulators import PERSONAS, User, simulator
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,11 @@ class Users:
         for persona, _ in weights:
             users.make(persona, seed)
         return users
+
+    @property
+    def speak_any_facts(self) -> bool:
+        """Whether none is a persona that words generated facts only."""
+        return self.name != "rule" or not {p for p, w in self.weights if w} & (set(PERSONAS) - {"clean"})
 
     def make(self, persona: str, seed: int) -> User:
         if self.name == "rule":

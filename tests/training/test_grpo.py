@@ -19,9 +19,10 @@ from evals.rows import Row
 from pir_serve.errors import ConfigError
 from pir_serve.settings import BUILTIN_MODEL
 from training.cli import CONFIGS, train
-from training.grpo import TOKENIZER_FILES, grpo, parse, read_rows, training_rows
+from training.grpo import TOKENIZER_FILES, grpo, parse, training_rows
 from training.grpo_trainer import Played, USGRPOTrainer, cut_to_longest, has_signal
 from training.scoring import Score
+from training.sessions import ProblemReader
 
 STEPS = ["--max_steps", "2", "--learning_rate", "1e-3", "--warmup_steps", "0", "--eval_strategy", "no"]
 SMALL = [
@@ -203,9 +204,8 @@ def test_rows_of_a_file_are_prompts(tmp_path: Path) -> None:
     rows = [Row.of(problem, "mine") for problem in make_pair("train", 1, 0)]
     file = tmp_path / "rows.jsonl"
     file.write_text("".join(json.dumps(row.to_json()) + "\n" for row in rows))
-    assert list(read_rows(file)) == rows
     arguments, _ = parse(["--model", "m", "--rows", str(file), "--use_cpu", "true", "--bf16", "false"])
-    assert list(training_rows(arguments)) == rows
+    assert training_rows(arguments) == rows
 
 
 def pir_train(*args: str) -> Result:
@@ -252,7 +252,7 @@ def test_a_row_that_cannot_be_read_is_named_by_its_line(tmp_path: Path) -> None:
     file = tmp_path / "rows.jsonl"
     file.write_text("{}\n")
     with pytest.raises(ConfigError, match=r"rows\.jsonl:1"):
-        list(read_rows(file))
+        ProblemReader().read(file)
 
 
 def test_help_teaches() -> None:
