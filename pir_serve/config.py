@@ -1,7 +1,8 @@
 """pir.toml: what a gateway serves and how, in one file. Keys at the top are those of `Settings`; each table
 `[models.NAME]` is a model, by the name that clients use.
 
-Variables win over the file, flags over variables. `PIR_MODELS__<NAME>__<KEY>` sets a key of one model's table, where
+Variables win over the file, flags over variables; what is said of one model, over what is said of all.
+`PIR_MODELS__<NAME>__<KEY>` sets a key of one model's table, where
 <NAME> is the model's in capitals with `_` for all that is no letter or digit: the place for an engine's key.
 """
 
@@ -22,9 +23,12 @@ from pir_serve.policy import NO_ASK_SUFFIX
 from pir_serve.setting_values import read_value
 from pir_serve.settings import CONFIG_VARIABLE, MODELS_PREFIX, PREFIX, Settings, field_types
 
-MODEL_KEYS = ("engine", "engine_url", "engine_api_key", "model", "tokenizer", "mode", "threads")
-"""Of a model's table."""
-_SHARED_KEYS = ("engine", "engine_api_key", "mode", "threads")
+ENGINE_KEYS = ("engine", "engine_url", "engine_api_key", "model", "tokenizer", "mode", "threads")
+"""Of a model's table: what it is."""
+REQUEST_KEYS = ("ask", "max_asks", "temperature", "top_p", "top_k", "max_tokens")
+"""Of a model's table: what its requests go by that say nothing of their own."""
+MODEL_KEYS = (*ENGINE_KEYS, *REQUEST_KEYS)
+_SHARED_KEYS = ("engine", "engine_api_key", "mode", "threads", *REQUEST_KEYS)
 """Those that may stand at the top for all models that do not say otherwise."""
 _WORDS: dict[Any, str] = {
     bool: "true or false", int: "a whole number", float: "a number", str: "text in quotes", Path: "a path in quotes",
@@ -83,7 +87,8 @@ def _values(data: Mapping[str, Any], path: Path, *, where: str, known: Iterable[
     for key, value in data.items():
         if key not in known:
             raise ConfigError(f"{path}: {where}{key} is not a setting{_suggestion(key, known, where)}")
-        values[key] = _checked(value, types_[key], f"{path}: {where}{key}", path.parent)
+        said = str(value) if key == "ask" and type(value) is int else value
+        values[key] = _checked(said, types_[key], f"{path}: {where}{key}", path.parent)
     if isinstance(model := values.get("model"), str) and (path.parent / model).is_dir():
         values["model"] = str(path.parent / model)
     return values

@@ -12,7 +12,7 @@ import typing
 from pathlib import Path
 from typing import Any
 
-from pir_serve.config import MODEL_KEYS
+from pir_serve.config import ENGINE_KEYS, MODEL_KEYS
 from pir_serve.settings import Settings, field_types
 
 _SAMPLES: dict[str, Any] = {
@@ -27,6 +27,10 @@ _SAMPLES: dict[str, Any] = {
     "model": "Proactive-Interactive-R1/Proactive-Interactive-R1-Math-7B",
     "engine_api_key": "a key of the engine's",
     "gate_nats": 1.5,
+    "temperature": 0.6,
+    "top_p": 0.95,
+    "top_k": 20,
+    "max_tokens": 4096,
 }
 """Shown where there is no default."""
 _HEAD = """\
@@ -51,7 +55,7 @@ def example() -> str:
     """Valid as it is, and with every key's line taken in."""
     told = _told()
     top = [
-        _entry(field, told) for field in dataclasses.fields(Settings) if field.name not in (*MODEL_KEYS, "model_name")
+        _entry(field, told) for field in dataclasses.fields(Settings) if field.name not in (*ENGINE_KEYS, "model_name")
     ]
     fields = {field.name: field for field in dataclasses.fields(Settings)}
     table = [_entry(fields[key], told) for key in MODEL_KEYS if key != "engine"]

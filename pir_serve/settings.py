@@ -100,10 +100,19 @@ class Settings:
     """Secrets that encrypt what is stored: the first encrypts, all decrypt, so that one can be replaced (`pir store
     reseal`). None: stored as it is."""
     ask: str = "auto"
-    """When asking is allowed unless a request says otherwise: `auto`, `never`, `max=N`."""
+    """When asking is allowed unless a request says otherwise: `auto`, `never`, `max=N` or N."""
     max_asks: int = 16
     """Loop guard: asks of one trajectory, answered by whom ever, before it ends as incomplete. The paper's runs stay
     below 10."""
+    temperature: float | None = None
+    """Of requests that say nothing of their own. None: what the model's preset says, else 1."""
+    top_p: float | None = None
+    """Likewise."""
+    top_k: int | None = None
+    """Likewise. None: what the engine does."""
+    max_tokens: int | None = None
+    """Tokens that the model may write in a reply, reasoning included, of requests that say nothing. None: what the
+    model's preset says."""
     auto_response: str = AUTO_RESPONSE
     """What answers an ask where asking is not allowed."""
     screen: Path | None = None
@@ -162,6 +171,10 @@ class Settings:
             ("requests_per_minute", 1, 1_000_000_000),
             ("tokens_per_minute", 1, 1_000_000_000),
             ("max_streams", 1, 1_000_000),
+            ("temperature", 0, 2),
+            ("top_p", 0.001, 1),
+            ("top_k", 1, 1_000_000_000),
+            ("max_tokens", 1, 1_000_000_000),
         ):
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
@@ -174,8 +187,8 @@ class Settings:
                 raise ConfigError(
                     f"{field.name} is {getattr(self, field.name)!r}; it must be one of {', '.join(choices)}"
                 )
-        if not re.fullmatch(r"auto|never|max=[0-9]{1,4}", self.ask):
-            raise ConfigError(f"ask is {self.ask!r}; it must be auto, never or max=N")
+        if not re.fullmatch(r"auto|never|(max=)?[0-9]{1,4}", self.ask):
+            raise ConfigError(f"ask is {self.ask!r}; it must be auto, never, max=N or N")
         if not self.auto_response.strip():
             raise ConfigError("auto_response is empty; it must say how the model should go on without a user")
         self._check_engine()
@@ -209,6 +222,13 @@ class Settings:
     def name(self) -> str:
         """The model's public name."""
         return self.model_name or (Path(self.model).name or self.model if self.model else BUILTIN_MODEL.name)
+
+    @property
+    def sampling(self) -> dict[str, float | int]:
+        """What a request that says nothing of its own goes by, in the words of `TurnRequest.options`; where it is
+        set."""
+        values = {key: getattr(self, key) for key in ("temperature", "top_p", "top_k", "max_tokens")}
+        return {key: value for key, value in values.items() if value is not None}
 
     @property
     def model_dir(self) -> Path | None:

@@ -27,7 +27,7 @@ from pir_serve.api.responses import http as responses
 from pir_serve.api.responses.jobs import Jobs
 from pir_serve.api.responses.socket import connect
 from pir_serve.errors import PirError
-from pir_serve.policy import NO_ASK_SUFFIX
+from pir_serve.policy import NEVER, NO_ASK_SUFFIX, AskPolicy
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +109,10 @@ def _model_object(gateway: Gateway, name: str) -> dict[str, Any]:
         "created": served.created,
         "owned_by": "pir",
         "max_model_len": served.engine.max_model_len,
-        "pir": {"ask": "never" if never_asks else gateway.settings.ask, "revision": served.revision},
+        "pir": {
+            "ask": str(NEVER if never_asks else AskPolicy.parse(gateway.settings_of(served).ask)),
+            "revision": served.revision,
+        },
     }
 
 

@@ -27,7 +27,7 @@ def build_gateway(settings: Settings, models: Sequence[Settings] = ()) -> Gatewa
     codecs = [(model, build_codec(model)) for model in models or (settings,)]
     secret = build_secret(settings)  # may make a file: not before what people get wrong more often
     served = [build_model(model, codec, secret) for model, codec in codecs]
-    return Gateway(settings, served, build_store(settings), secret)
+    return Gateway(settings, served, build_store(settings), secret, models)
 
 
 def build_model(settings: Settings, codec: PromptCodec, secret: bytes) -> ServedModel:

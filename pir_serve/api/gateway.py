@@ -27,7 +27,7 @@ from pir_serve.api.presence import Presence
 from pir_serve.engines.base import Engine
 from pir_serve.engines.verify import check_tokenizer
 from pir_serve.errors import ConfigError, StoreError, UnknownModel
-from pir_serve.policy import NO_ASK_SUFFIX, AskPolicy, Gate
+from pir_serve.policy import NO_ASK_SUFFIX, Gate
 from pir_serve.prompt import PromptCodec
 from pir_serve.prompting.contract import HASHED_UP_TO
 from pir_serve.resume import Keys
@@ -100,7 +100,14 @@ class Gateway:
         ConfigError: the secret is too short, the question screen's file is wrong, or tools cannot be passed.
     """
 
-    def __init__(self, settings: Settings, models: Sequence[ServedModel], store: Store, secret: bytes) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        models: Sequence[ServedModel],
+        store: Store,
+        secret: bytes,
+        own: Sequence[Settings] = (),
+    ) -> None:
         self.store = store
         self.presence = Presence()
         self.keys = Keys(secret)
@@ -116,15 +123,17 @@ class Gateway:
         """Those of dropped models, and the model's name: they end what they have begun."""
         self._retired: list[weakref.finalize[Any, Any]] = []
         self.models: Mapping[str, ServedModel] = {}
-        self.adopt(settings, models)
+        self.adopt(settings, models, own)
         self._later: deque[Coroutine[Any, Any, None]] = deque()
         self._left_out = 0
         self._working_off: asyncio.Task[None] | None = None
         self._spawned: set[asyncio.Task[None]] = set()
 
-    def adopt(self, settings: Settings, models: Sequence[ServedModel]) -> None:
-        """Go by these from now on; what runs goes on as it began. The engines of new models must have been started
-        (`start_model`), those of dropped ones are closed when nothing uses them any more.
+    def adopt(self, settings: Settings, models: Sequence[ServedModel], own: Sequence[Settings] = ()) -> None:
+        """Go by these from now on; what runs goes on as it began. `own`: of each model, where that differs.
+
+        The engines of new models must have been started (`start_model`), those of dropped ones are closed when nothing
+        uses them any more.
 
         Raises:
             ConfigError: they cannot be served so, and nothing has changed.
@@ -144,7 +153,7 @@ class Gateway:
             defaults=Limits(settings.requests_per_minute, settings.tokens_per_minute, settings.max_streams),
             may_be_open=is_loopback(settings.host),
         )
-        self.default_policy = AskPolicy.parse(settings.ask)
+        self._own = {each.name: each for each in own}
         self.gate = None if settings.gate_nats is None else Gate(settings.gate_nats, settings.gate_max)
         dropped = [model for model in self.models.values() if model not in models]
         self.models = {model.name: model for model in models}
@@ -212,6 +221,10 @@ class Gateway:
         span = None if self.tracer is None else self.tracer.request(name, headers, request_id)
         trace = headers.get("traceparent", "")
         return Visit(request_id, caller, self.limiter, span, trace if _TRACEPARENT.fullmatch(trace) else "")
+
+    def settings_of(self, served: ServedModel) -> Settings:
+        """What holds for requests of this model."""
+        return self._own.get(served.name, self.settings)
 
     def passes_tools(self, served: ServedModel) -> bool:
         """Whether the model is shown a request's ordinary tools."""

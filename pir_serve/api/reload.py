@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pir_serve.api.build import build_codec, build_model, build_secret
 from pir_serve.api.gateway import Gateway, ServedModel
-from pir_serve.config import MODEL_KEYS, Config
+from pir_serve.config import ENGINE_KEYS, Config
 from pir_serve.errors import PirError
 from pir_serve.settings import Settings
 from pir_serve.telemetry.logs import set_level
@@ -75,7 +75,7 @@ class Reloader:
                     new.append(model)
                     await gateway.start_model(model)
                 served.append(model)
-            gateway.adopt(replace(config.settings, **fixed), served)
+            gateway.adopt(replace(config.settings, **fixed), served, config.models)
         except PirError:
             for model in new:
                 await gateway.close_engine(model.engine)
@@ -86,7 +86,7 @@ class Reloader:
 
 def _identity(settings: Settings) -> tuple[object, ...]:
     """Of a model: what it would have to be started anew for."""
-    return (settings.name, *(getattr(settings, key) for key in MODEL_KEYS))
+    return (settings.name, *(getattr(settings, key) for key in ENGINE_KEYS))
 
 
 def _state(path: Path) -> tuple[int, int, int] | None:

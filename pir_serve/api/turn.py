@@ -103,8 +103,9 @@ async def prepare(
     scope = scope.replace("\0", " ")  # which PostgreSQL's text cannot hold
     found, lost = await _resumed(gateway, request, served, tenant=tenant, scope=scope, headers=headers)
     stored = found.suspension.request if found else {}
+    own = gateway.settings_of(served)
     policy = choose(
-        gateway.default_policy,
+        AskPolicy.parse(own.ask),
         body=request.pir.ask,
         header=headers.get("x-pir-ask"),
         alias_never=alias_never,
@@ -113,7 +114,7 @@ async def prepare(
     )
     if visit.caller.limits.ask is not None:
         policy = policy.within(AskPolicy.parse(visit.caller.limits.ask))
-    options = {**served.options, **stored, **request.options, "ask": str(policy)}
+    options = {**served.options, **own.sampling, **stored, **request.options, "ask": str(policy)}
     if request.pir.gate is not None:
         options["gate"] = request.pir.gate
     if found is not None:
@@ -141,7 +142,7 @@ async def prepare(
             max_tokens=options.get("max_tokens"),
             stop=tuple(options.get("stop", ())),
             uncertainty=request.pir.uncertainty,
-            max_asks=gateway.settings.max_asks,
+            max_asks=own.max_asks,
             auto_response=gateway.settings.auto_response,
             screen=gateway.screening,
             gate=_gate(gateway, options.get("gate")),

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import click
 
-from pir_serve.config import Config, load
+from pir_serve.config import REQUEST_KEYS, Config, load
 from pir_serve.config_example import example as example_text
+from pir_serve.settings import Settings
 
 
 @click.group()
@@ -55,6 +56,13 @@ def _summary(found: Config) -> str:
     lines += [f"  {settings.workers} workers"] * (settings.workers > 1)
     for model in found.models:
         where = ", ".join(model.engine_url) or "in this process"
-        lines.append(f"  model {model.name}: {model.engine}, {where}")
+        lines.append(f"  model {model.name}: {model.engine}, {where}{_requests(model)}")
     lines.append(f"  open questions: {settings.store_name}")
     return "\n".join(lines)
+
+
+def _requests(model: Settings) -> str:
+    """What its requests go by, where that is set."""
+    plain = Settings()
+    changed = {key: value for key in REQUEST_KEYS if (value := getattr(model, key)) != getattr(plain, key)}
+    return "".join(f", {key} {value}" for key, value in changed.items())

@@ -42,7 +42,7 @@ PUBLISHED = "Proactive-Interactive-R1/Proactive-Interactive-R1-Math-7B"
 )
 @click.option("--host", help="Address to listen on. Default: 127.0.0.1; others need an API key.")
 @click.option("--port", type=int, help="Port to listen on; 0 picks a free one. Default: 8000.")
-@click.option("--ask", help="When the model may ask: auto, never or max=N. Default: auto.")
+@click.option("--ask", help="When the model may ask: auto, never, max=N or N. Default: auto.")
 @click.option("--screen", type=click.Path(path_type=Path), help="TOML file with rules of the question screen.")
 @click.option("--ttl-s", type=float, help="Seconds that a question waits for its answer. Default: 86400.")
 @click.option("--reasoning-field", type=click.Choice(["reasoning_content", "reasoning"]), help="Name of that field.")

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pir_serve import cli
-from pir_serve.config import MODEL_KEYS, load
+from pir_serve.config import ENGINE_KEYS, MODEL_KEYS, load
 from pir_serve.errors import ConfigError, PirError
 from pir_serve.settings import Settings
 
@@ -91,6 +91,15 @@ def test_without_tables_the_file_is_of_one_model(file: Path) -> None:
         ('[models.a]\nengine = "vllm"', "models.a: engine vllm needs the address"),
         ("port = ", "is not TOML"),
         ("ask = 'sometimes'", "ask is 'sometimes'"),
+        ("[models.a]\nask = -1", "ask is '-1'; it must be auto, never, max=N or N"),
+        ("[models.a]\nask = true", "ask is True; it must be text in quotes"),
+        ("[models.a]\nask = 1.5", "ask is 1.5; it must be"),
+        ("[models.a]\ntemperature = 3", "temperature is 3.0; it must lie between 0 and 2"),
+        ("[models.a]\ntop_p = nan", "top_p is nan; it must lie between"),
+        ("[models.a]\ntop_p = 0", "top_p is 0.0; it must lie between"),
+        ("[models.a]\nmax_tokens = 0", "max_tokens is 0; it must lie between"),
+        ("[models.a]\nmax_asks = 'two'", "max_asks is 'two'; it must be a whole number"),
+        ("[models.a]\ntemprature = 1", "models.a.temprature is not a setting; did you mean temperature?"),
     ],
 )
 def test_what_is_wrong_is_told_in_a_line(file: Path, text: str, words: str) -> None:
@@ -135,7 +144,7 @@ def test_the_example_names_every_key_and_is_valid_with_all_of_them_taken_in(file
     everything = re.sub(r"^#(?=[a-z_]+ = |\[)", "", text, flags=re.MULTILINE)
     data: dict[str, Any] = tomllib.loads(everything)
     keys = {field.name for field in dataclasses.fields(Settings)} - {"model_name"}
-    assert set(data) - {"models"} == keys - set(MODEL_KEYS)
+    assert set(data) - {"models"} == keys - set(ENGINE_KEYS)
     assert set(data["models"]["pir-7b"]) == set(MODEL_KEYS)
     file.write_text(everything.replace("\ndatabase = ", "\n#database = "))  # in place of store
     assert [model.name for model in load({}, config=file).models] == ["pir-tiny", "pir-7b"]
@@ -144,6 +153,31 @@ def test_the_example_names_every_key_and_is_valid_with_all_of_them_taken_in(file
     for key, value in shown.items():
         default = getattr(defaults, key)
         assert default in (None, ()) or default == value, f"{key} does not show its default"
+
+
+def test_what_is_said_of_one_model_goes_before_what_is_said_of_all(file: Path) -> None:
+    """The documented order, one step after the other from the weakest."""
+    plain = "[models.a]\n[models.b]\n"
+    steps: list[tuple[str, dict[str, str], str | None, str]] = [
+        (plain, {}, None, "auto"),
+        (f"ask = 'max=9'\n{plain}", {}, None, "max=9"),
+        (f"ask = 'max=9'\n{plain}", {"PIR_ASK": "max=8"}, None, "max=8"),
+        (f"ask = 'max=9'\n{plain}", {"PIR_ASK": "max=8"}, "max=7", "max=7"),
+        (f"ask = 'max=9'\n{plain}ask = 6", {"PIR_ASK": "max=8"}, "max=7", "6"),
+        (f"{plain}ask = 6", {"PIR_ASK": "max=8", "PIR_MODELS__B__ASK": "5"}, "max=7", "5"),
+    ]
+    for text, env, flag, wanted in steps:
+        file.write_text(text)
+        of_a, of_b = load(env, config=file, ask=flag).models
+        assert of_b.ask == wanted
+        assert of_a.ask == (flag or env.get("PIR_ASK") or ("max=9" if text.startswith("ask") else "auto"))
+
+
+def test_check_says_what_requests_go_by(file: Path) -> None:
+    file.write_text('temperature = 0.5\n[models.a]\nask = 3\n[models.b]\nask = "never"\ntop_k = 20\ntemperature = 1\n')
+    said = pir("config", "check", str(file)).output
+    assert "model a: local, in this process, ask 3, temperature 0.5\n" in said
+    assert "model b: local, in this process, ask never, temperature 1.0, top_k 20\n" in said
 
 
 def test_check_says_what_would_be_served(file: Path) -> None:

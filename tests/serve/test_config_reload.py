@@ -140,3 +140,15 @@ async def test_the_file_is_watched(desk: Desk, monkeypatch: pytest.MonkeyPatch) 
     desk.file.write_text(text(desk.file.parent, desk.tokenizer, models))
     await settle(lambda: len(desk.gateway.gateway.models) == 2)
     watching.cancel()
+
+
+async def test_a_models_own_policy_is_taken_over_without_a_new_engine(desk: Desk) -> None:
+    before = desk.gateway.gateway.models["thinker"]
+    assert (await desk.gateway.chat()).json()["choices"][0]["message"]["content"] == QUESTION
+    whole = text(desk.file.parent, desk.tokenizer, {"thinker": desk.engines[0].url})
+    desk.file.write_text(f"{whole}\nask = 'never'\ntemperature = 0.25\n")
+    assert await desk.reloader.reload()
+    assert desk.gateway.gateway.models["thinker"] is before
+    desk.engines[0].bodies.clear()
+    assert (await desk.gateway.chat()).json()["choices"][0]["message"]["content"] != QUESTION
+    assert {body["temperature"] for body in desk.engines[0].bodies} == {0.25}
