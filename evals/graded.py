@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from evals.grading import GradingOptions, grade
 from evals.metrics import Scored
 from evals.rows import STOCK, Row, Transcript
 from evals.runs import Run, RunError, read_run
+
+if TYPE_CHECKING:
+    from evals.grading.judge import Judge
 
 WORKERS = 4
 """Threads; what takes long (parsing expressions, running code, a judge) happens in other processes."""
@@ -48,3 +53,16 @@ def graded(
 
     with ThreadPoolExecutor(WORKERS) as pool:
         return list(pool.map(one, transcripts))
+
+
+def with_helpfulness(scored: Iterable[Scored], judge: Judge | None) -> list[Scored]:
+    """Each conversation with the judge's findings on its asks; without a judge as it is."""
+    if judge is None:
+        return list(scored)
+    from evals.grading.judge import helpfulness
+
+    def one(of: Scored) -> Scored:
+        return dataclasses.replace(of, asks=helpfulness(of.row, of.transcript, judge))
+
+    with ThreadPoolExecutor(WORKERS) as pool:
+        return list(pool.map(one, scored))

@@ -201,7 +201,7 @@ class Kept:
         """A file of JSON lines; None keeps in memory.
 
         Raises:
-            OSError: the file cannot be read, or its folder not be made.
+            OSError: the file cannot be read and written.
         """
         self._file = file
         self._values: dict[str, dict[str, Any]] = {}
@@ -210,7 +210,8 @@ class Kept:
         if file is None:
             return
         file.parent.mkdir(parents=True, exist_ok=True)
-        text = file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
+        file.open("a").close()
+        text = file.read_text(encoding="utf-8", errors="replace")
         self._begin = "" if not text or text.endswith("\n") else "\n"  # a kill cut the last line short
         for line in text.splitlines():
             try:

@@ -19,6 +19,7 @@ from typing import Any
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM, CacheHook
 
+from evals.costs import Prices
 from evals.endpoint import Sampling, probe
 from evals.lm_tasks import pack, row_of
 from evals.player import Player, Request, Settings, conditions_of, plays_of
@@ -62,6 +63,7 @@ class PirLM(LM):
         run: str | Path | None = None,
         retry_errors: bool | str = False,
         give_up_after: int = 20,
+        prices: Prices | None = None,
         on_plan: Callable[[int, int], None] | None = None,
         on_done: OnDone | None = None,
         **lm_eval_own: Any,
@@ -83,6 +85,7 @@ class PirLM(LM):
             retry_errors: play kept conversations again whose server or simulator failed; `connection`: only those in which
                 nobody answered.
             give_up_after: conversations in a row in which nobody answers, after which a run with a folder is stopped; 0: never.
+            prices: go into the manifest, for reports.
             on_plan: called once with the number of conversations to play and of those that are kept already.
             on_done: called with each transcript as its conversation ends.
             lm_eval_own: `batch_size`, `max_batch_size` and `device`, which lm-eval gives to every model; no effect.
@@ -124,6 +127,7 @@ class PirLM(LM):
         self.identity = self.settings.identity(simulator(**self._user, seed=user_seed).describe())
         self._run = None if run is None else Path(run)
         self._retry_errors = retry_errors
+        self._prices = prices or Prices()
         self._on_plan, self._on_done = on_plan, on_done
         self.played: list[Transcript] = []
         """All conversations of this evaluation, kept ones included."""
@@ -230,6 +234,7 @@ class PirLM(LM):
             "conditions": list(self.settings.conditions),
             "repeats": self.settings.repeats,
             "pir": self.identity,
+            **({"prices": self._prices.to_json()} if self._prices else {}),
         }
 
     def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from typing import TYPE_CHECKING
 
 from evals.grading.result import Grade
 from evals.rows import CONDITIONS, Condition, Row, Transcript
@@ -21,6 +22,9 @@ from evals.stats import (
     ratio_bootstrap,
 )
 
+if TYPE_CHECKING:
+    from evals.grading.judge import Judgement
+
 
 @dataclass(frozen=True, slots=True)
 class Scored:
@@ -29,6 +33,13 @@ class Scored:
     row: Row
     transcript: Transcript
     grade: Grade
+    asks: tuple[Judgement, ...] = ()
+    """A judge's findings on each ask, where one was named."""
+
+    @property
+    def judge_tokens(self) -> int:
+        graded = self.transcript.judge_tokens + int(self.grade.detail.get("judge_tokens", 0))
+        return graded + sum(ask.spent.tokens for ask in self.asks)
 
     @property
     def condition(self) -> Condition:
@@ -64,7 +75,7 @@ def sample_figures(scored: Scored) -> dict[str, float]:
     figures = {
         f"tokens_policy/{condition}": float(transcript.model_tokens),
         f"tokens_prompt/{condition}": float(transcript.prompt_tokens),
-        f"tokens_judge/{condition}": float(transcript.judge_tokens + scored.grade.detail.get("judge_tokens", 0)),
+        f"tokens_judge/{condition}": float(scored.judge_tokens),
         f"seconds/{condition}": transcript.seconds,
         f"truncated/{condition}": float(transcript.stop == "length"),
         f"format_errors/{condition}": float(bool(transcript.format_errors)),
@@ -119,7 +130,13 @@ def figures(run: Iterable[Scored], *, seed: int = 0) -> dict[str, Estimate]:
             values[name].append(value)
             clusters[name].append(cluster(one))
     means = {name: clustered_mean(values[name], clusters[name], share=is_share(name)) for name in values}
-    return {**_headline(scored, seed), **means, **_detection(scored, seed), **_reliability(scored)}
+    return {
+        **_headline(scored, seed),
+        **means,
+        **_detection(scored, seed),
+        **_helpfulness(scored),
+        **_reliability(scored),
+    }
 
 
 def breakdown(run: Iterable[Scored], by: Callable[[Scored], str], *, seed: int = 0) -> dict[str, dict[str, Estimate]]:
@@ -194,6 +211,26 @@ def _detection(scored: Sequence[Scored], seed: int) -> dict[str, Estimate]:
         "ask_f1": ratio_bootstrap([2 * x for x in hits], [x + 1 for x in all_asked], clusters, seed=seed),
         "ask_balanced_accuracy": clustered_mean(balanced, clusters, share=True),
     }
+
+
+def _helpfulness(scored: Sequence[Scored]) -> dict[str, Estimate]:
+    """What a judge finds of the asks, each ask counting once; absent where no judge was named.
+
+    `helpfulness` is the mean of the items. An unjudged ask is in none of them, and counted beside.
+    """
+    asks = [(ask.items, cluster(one)) for one in scored for ask in one.asks]
+    judged = [(items, of) for items, of in asks if items]
+    clusters = [of for _, of in judged]
+    found = {}
+    if judged:
+        values = [fmean(items.values()) for items, _ in judged]
+        found["helpfulness"] = clustered_mean(values, clusters, share=True)
+        for name in judged[0][0]:
+            found[f"ask_{name}"] = clustered_mean([float(items[name]) for items, _ in judged], clusters, share=True)
+    if asks:
+        unjudged = [float(not items) for items, _ in asks]
+        found["asks_unjudged"] = clustered_mean(unjudged, [of for _, of in asks], share=True)
+    return found
 
 
 def _reliability(scored: Sequence[Scored]) -> dict[str, Estimate]:

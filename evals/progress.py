@@ -3,35 +3,15 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from evals.costs import Prices
 from evals.rows import Transcript
 
 _LINE_EVERY_S = 20.0
-
-
-@dataclass(frozen=True, slots=True)
-class Prices:
-    """Of a million tokens, in one currency."""
-
-    prompt: float = 0.0
-    completion: float = 0.0
-    user: float = 0.0
-    """Of an LLM that plays the user, in and out alike."""
-
-    def __bool__(self) -> bool:
-        return bool(self.prompt or self.completion or self.user)
-
-    def cost(self, transcript: Transcript) -> float:
-        return (
-            transcript.prompt_tokens * self.prompt
-            + transcript.model_tokens * self.completion
-            + transcript.simulator_tokens * self.user
-        ) / 1e6
 
 
 class RunProgress:
@@ -68,7 +48,7 @@ class RunProgress:
         self._done += 1
         self._errors += transcript.stop == "error"
         self._tokens += transcript.model_tokens
-        self._cost += self._prices.cost(transcript)
+        self._cost += self._prices.so_far(transcript)
         self._bar.update(self._task, advance=1, counts=self._counts())
         is_bar = self._console.is_terminal or self._is_quiet
         if not is_bar and time.monotonic() - self._last_line >= _LINE_EVERY_S:

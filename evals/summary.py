@@ -11,10 +11,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from evals.graded import graded
+from evals.costs import PARTIES, Prices, bills, total_cost
+from evals.graded import graded, with_helpfulness
+from evals.grading import GradingOptions
 from evals.metrics import Scored, figures
-from evals.progress import Prices
-from evals.report.labels import shown
+from evals.report.labels import money, shown
 from evals.rows import CONDITIONS, Row, Transcript
 from evals.stats import Estimate
 
@@ -28,30 +29,39 @@ _SHARES = {
     "under_ask": "does not ask although incomplete",
     "first_question_precision": "first question is for a missing fact",
     "fact_coverage": "missing facts found out",
+    "helpfulness": "helpfulness of asks, by the judge",
 }
 _COUNTS = {"turns": "asks, all", "turns_when_asked": "asks, where it asked"}
 
 
-def print_summary(rows: Sequence[Row], transcripts: Sequence[Transcript], prices: Prices) -> None:
-    """A table for each task, to stdout."""
+def print_summary(
+    rows: Sequence[Row], transcripts: Sequence[Transcript], prices: Prices, options: GradingOptions | None = None
+) -> None:
+    """A table for each task, to stdout; with a judge, what it finds of answers and asks."""
     console = Console(width=None if Console().is_terminal else 120)
+    judge = options.judge if options else None
+    scored = with_helpfulness(graded(rows, transcripts, options), judge)
     for task in dict.fromkeys(row.task for row in rows):
-        of_task = graded(rows, (t for t in transcripts if t.task == task))
+        of_task = [one for one in scored if one.row.task == task]
         found = figures(of_task)
         console.print(_table(task, of_task, found))
         for name, label in (_SHARES | _COUNTS).items():
             if name in found:
                 console.print(f"  {label:<38} {shown(name, found[name])}", highlight=False, markup=False)
+        if unjudged := sum(not ask.items for one in of_task for ask in one.asks):
+            console.print(f"  {unjudged} asks are unjudged", highlight=False)
     faults = Counter(f"{t.culprit}: {t.error}" for t in transcripts if t.stop == "error")
     faults += Counter(f"format: {kind}" for t in transcripts for kind in t.format_errors)
     for fault, count in faults.most_common(10):
         console.print(f"  {count} x {fault}", highlight=False, markup=False)
-    tokens = sum(t.model_tokens for t in transcripts)
-    user = sum(t.simulator_tokens for t in transcripts)
-    cost = f", cost {sum(map(prices.cost, transcripts)):.4f}" if prices else ""
-    console.print(
-        f"  {len(transcripts)} conversations, {tokens} tokens by the model, {user} by the user simulator{cost}"
-    )
+    console.print(f"  {len(transcripts)} conversations", highlight=False)
+    spent = bills(scored, prices)
+    for party, bill in spent.items():
+        cost = "" if bill.cost is None else f", cost {money(bill.cost)}"
+        tokens = f"{bill.tokens_in} tokens in, {bill.tokens_out} out"
+        console.print(f"  {PARTIES[party]}: {tokens}{cost}", highlight=False)
+    if (total := total_cost(spent)) is not None:
+        console.print(f"  in all: cost {money(total)}", highlight=False)
 
 
 def _table(task: str, of_task: Sequence[Scored], found: Mapping[str, Estimate]) -> Table:

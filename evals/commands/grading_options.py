@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -11,6 +12,7 @@ import click
 
 from evals.grading import GradingOptions
 from evals.grading.math import MathGrader
+from evals.runs import MANIFEST
 
 if TYPE_CHECKING:
     from evals.grading.judge import Judge
@@ -23,7 +25,12 @@ _OPTIONS = (
         show_default=True,
         help="Of mathematics. official: as the published evaluation; both: and show where they disagree.",
     ),
-    click.option("--judge-url", help="An OpenAI-compatible server, for rows that only a judge can grade."),
+    click.option(
+        "--judge-url",
+        "--judge",
+        "judge_url",
+        help="An OpenAI-compatible server, for rows that only a judge can grade, and for how helpful asks are.",
+    ),
     click.option("--judge-model", help="Its model; not the one that was played, nor the user simulator's."),
     click.option("--judge-api-key", envvar="PIR_JUDGE_API_KEY", default="none", help="Or PIR_JUDGE_API_KEY."),
     click.option(
@@ -36,19 +43,31 @@ _OPTIONS = (
     ),
 )
 
+GRADING = ("grader", "judge_url", "judge_model", "judge_api_key", "judge_votes", "judge_cache")
+"""Their names, as parameters."""
+
 
 def grading_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds the options, and hands them on as `options: GradingOptions`."""
 
     @wraps(command)
-    def with_options(*, grader: MathGrader, **given: Any) -> Any:
-        names = ("judge_url", "judge_model", "judge_api_key", "judge_votes", "judge_cache")
-        judge = judge_of(*(given.pop(name) for name in names))
-        return command(options=GradingOptions(math=grader, judge=judge), **given)
+    def with_options(*args: Any, **given: Any) -> Any:
+        grader, *judging = (given.pop(name) for name in GRADING)
+        return command(*args, options=GradingOptions(math=grader, judge=judge_of(*judging)), **given)
 
     for option in reversed(_OPTIONS):
         with_options = option(with_options)
     return with_options
+
+
+def kept_in(options: GradingOptions, run: Path) -> GradingOptions:
+    """With the judge's votes kept in the run's folder, if nowhere else and if it can be written."""
+    if options.judge is None or options.judge.cache is not None or not (run / MANIFEST).is_file():
+        return options
+    try:
+        return replace(options, judge=replace(options.judge, cache=run / "votes.jsonl"))
+    except OSError:
+        return options
 
 
 def judge_of(url: str | None, model: str | None, api_key: str, votes: int, cache: Path | None) -> Judge | None:

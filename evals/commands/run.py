@@ -11,8 +11,12 @@ from typing import Any
 
 import click
 
+from evals.commands.grading_options import grading_options, kept_in
 from evals.commands.parsing import assignments, data_files
-from evals.progress import Prices, RunProgress
+from evals.commands.price_options import price_options
+from evals.costs import Prices
+from evals.grading import GradingOptions
+from evals.progress import RunProgress
 from evals.rows import CONDITIONS
 from evals.runs import RESULTS, RunError, describe_tasks
 
@@ -52,7 +56,9 @@ Stopped, by Ctrl-C or otherwise? The same command goes on where it was.
     "--limit", type=click.IntRange(min=1), help="Rows of each task; the two versions of a problem are two rows."
 )
 @click.option("--data", multiple=True, metavar="[TASK=]FILE", help="A task's data from this file, instead of fetched.")
-@click.option("--option", "options", multiple=True, metavar="NAME=VALUE", help="Of the tasks; see `pir eval tasks`.")
+@click.option(
+    "--option", "task_options", multiple=True, metavar="NAME=VALUE", help="Of the tasks; see `pir eval tasks`."
+)
 @click.option(
     "--conditions", default="+".join(CONDITIONS), show_default=True, help="Some of these; all are needed for the gap."
 )
@@ -89,9 +95,6 @@ Stopped, by Ctrl-C or otherwise? The same command goes on where it was.
     help="Conversations in a row in which nobody answers, after which the run stops, to be gone on with. 0: never.",
 )
 @click.option("--uncertainty/--no-uncertainty", default=True, help="Have the gateway report each step's entropy.")
-@click.option("--price-prompt", type=float, default=0.0, help="Of a million prompt tokens, to show the cost.")
-@click.option("--price-completion", type=float, default=0.0, help="Of a million tokens that the model writes.")
-@click.option("--price-user", type=float, default=0.0, help="Of a million tokens of the user simulator.")
 @click.option(
     "--max-error-rate",
     type=click.FloatRange(0, 1),
@@ -99,16 +102,17 @@ Stopped, by Ctrl-C or otherwise? The same command goes on where it was.
     show_default=True,
     help="Exit with 1 if the server or the simulator failed in a larger share of conversations.",
 )
+@price_options
+@grading_options
 def run(
     tasks: str,
     output: Path,
     limit: int | None,
     data: tuple[str, ...],
-    options: tuple[str, ...],
+    task_options: tuple[str, ...],
     user_options: tuple[str, ...],
-    price_prompt: float,
-    price_completion: float,
-    price_user: float,
+    prices: Prices,
+    options: GradingOptions,
     max_error_rate: float,
     **model: Any,
 ) -> None:
@@ -118,16 +122,15 @@ def run(
     asking off: the floor) and full (nothing missing: the ceiling). The folder keeps every conversation; what fails
     there is an error row and counts as wrong.
     """
-    prices = Prices(price_prompt, price_completion, price_user)
     names = [name.strip() for name in tasks.split(",") if name.strip()]
     if not names:
         raise click.UsageError("--tasks names no task; `pir eval tasks` lists them")
-    metadata = assignments(options, "--option") | {"data": data_files(data)}
+    metadata = assignments(task_options, "--option") | {"data": data_files(data)}
     model["retry_errors"] = model["retry_errors"] or False
-    model |= {"user_options": assignments(user_options, "--user-option"), "run": output}
+    model |= {"user_options": assignments(user_options, "--user-option"), "run": output, "prices": prices}
     try:
         with RunProgress(prices, is_quiet=model["user"] == "human") as progress:
-            share = _play(names, limit, metadata, model, progress, prices, output)
+            share = _play(names, limit, metadata, model, progress, options, output)
     except (RunError, ValueError) as error:
         raise click.ClickException(str(error)) from error
     except KeyboardInterrupt:
@@ -148,7 +151,7 @@ def _play(
     metadata: dict[str, Any],
     model: dict[str, Any],
     progress: RunProgress,
-    prices: Prices,
+    options: GradingOptions,
     output: Path,
 ) -> float:
     """Plays and reports; the share of conversations that the server or the simulator failed in."""
@@ -166,7 +169,7 @@ def _play(
     versions = {row.task: {"version": loaded["tasks"][row.task].VERSION} for row in lm.rows}
     tasks = describe_tasks(lm.rows, versions)
     (output / RESULTS).write_text(json.dumps(results_json(results, lm.get_model_info(), tasks, limit), indent=1) + "\n")
-    print_summary(lm.rows, lm.played, prices)
+    print_summary(lm.rows, lm.played, model["prices"], kept_in(options, output))
     click.echo(f"\n{output} has the conversations; `pir eval report {output}` and `pir eval view {output}` show more")
     failed = sum(transcript.culprit in ("server", "simulator", "harness") for transcript in lm.played)
     return failed / len(lm.played) if lm.played else 0.0

@@ -89,6 +89,8 @@ class Judgement:
     """Empty: unjudged."""
     spent: Spent
     """By all votes, whether made now or kept from before."""
+    judge: str = ""
+    """Its model."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ class Judge:
             if 2 * ayes == len(votes):
                 raise JudgeError(f"the judge's votes on `{item}` are tied", spent)
             items[item] = 2 * ayes > len(votes)
-        return Judgement(items, spent)
+        return Judgement(items, spent, self.model)
 
     def _vote(self, rubric: Rubric, material: Mapping[str, Any], number: int) -> dict[str, Any]:
         content = json.dumps(material, sort_keys=True)
@@ -179,7 +181,7 @@ def helpfulness(row: Row, transcript: Transcript, judge: Judge) -> tuple[Judgeme
         try:
             found.append(judge.judge(HELPFULNESS, material))
         except JudgeError as error:
-            found.append(Judgement({}, error.spent))
+            found.append(Judgement({}, error.spent, judge.model))
     return tuple(found)
 
 

@@ -18,6 +18,12 @@ LABELS = {
     "under_ask": "did not ask although something was",
     "first_question_precision": "first question drew out a missing fact",
     "fact_coverage": "missing facts drawn out",
+    "helpfulness": "helpfulness of asks, by the judge",
+    "ask_needed": "asks: needed, by the judge",
+    "ask_answerable": "asks: answerable, by the judge",
+    "ask_specific": "asks: specific, by the judge",
+    "ask_new": "asks: new, by the judge",
+    "asks_unjudged": "asks unjudged",
     "turns": "asks a conversation",
     "turns_when_asked": "asks a conversation, where it asked",
     "turns_over_cap": "stopped at the cap of asks",
@@ -44,6 +50,11 @@ def label(name: str) -> str:
     figure, _, condition = name.partition("/")
     words = LABELS.get(figure, figure)
     return f"{words} ({condition})" if condition else words
+
+
+def money(cost: float | None) -> str:
+    """Four digits behind the point, in whatever currency the prices are; nothing where there is no price."""
+    return "" if cost is None else f"{cost:.4f}"
 
 
 def shown(name: str, found: Estimate) -> str:

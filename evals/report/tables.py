@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from evals.compare import SMOKE_ROWS
+from evals.costs import PARTIES, Bill, Prices, bills, total_cost
 from evals.metrics import Scored, breakdown, figures, num_left_out
-from evals.report.labels import LABELS, label, shown
+from evals.report.labels import LABELS, label, money, shown
 from evals.rows import CONDITIONS
 from evals.significance import minimum_detectable_effect
 from evals.simulators.check import check_run
@@ -42,6 +43,8 @@ class TaskReport:
     """By `family` and `split`: figures of each part, where there are several."""
     texts: Mapping[str, Mapping[str, Any]]
     """Corpus scores by condition, where replies are compared with a reference text."""
+    bills: Mapping[str, Bill]
+    """By party."""
 
     @property
     def num_rows(self) -> int:
@@ -52,13 +55,20 @@ class TaskReport:
         return minimum_detectable_effect(self.num_rows, PLANNED_DISCORDANCE)
 
 
-def task_reports(scored: Sequence[Scored], *, seed: int = 0) -> list[TaskReport]:
+def task_reports(scored: Sequence[Scored], prices: Prices, *, seed: int = 0) -> list[TaskReport]:
     """In the order in which the tasks occur."""
     by_task: dict[str, list[Scored]] = {}
     for one in scored:
         by_task.setdefault(one.row.task, []).append(one)
     return [
-        TaskReport(task, of_task, figures(of_task, seed=seed), _parts(of_task, seed), _texts(of_task))
+        TaskReport(
+            task,
+            of_task,
+            figures(of_task, seed=seed),
+            _parts(of_task, seed),
+            _texts(of_task),
+            bills(of_task, prices),
+        )
         for task, of_task in by_task.items()
     ]
 
@@ -94,9 +104,8 @@ def warnings(reports: Sequence[TaskReport], manifest: Mapping[str, Any]) -> list
     user = check_run(list(rows.values()), (one.transcript for one in scored), manifest["identity"].get("user", {}))
     if user.stamp:
         found.append(user.stamp)
-    judges = {
-        str(one.grade.detail["judge"]) for report in reports for one in report.scored if "judge" in one.grade.detail
-    }
+    judges = {str(one.grade.detail["judge"]) for one in scored if "judge" in one.grade.detail}
+    judges |= {ask.judge for one in scored for ask in one.asks}
     identity = manifest["identity"]
     for role, model in (("model", identity.get("model")), ("user simulator", identity.get("user", {}).get("model"))):
         if model in judges:
@@ -109,6 +118,9 @@ def warnings(reports: Sequence[TaskReport], manifest: Mapping[str, Any]) -> list
             found.append(f"{report.task}: {failed} of {len(report.scored)} conversations failed; they count as wrong")
         if left := sum(one.score is None for one in report.scored):
             found.append(f"{report.task}: {left} conversations are unjudged and in no accuracy")
+        asks = [ask for one in report.scored for ask in one.asks]
+        if left := sum(not ask.items for ask in asks):
+            found.append(f"{report.task}: {left} of {len(asks)} asks are unjudged and in no helpfulness")
         if left := num_left_out(report.scored):
             found.append(f"{report.task}: {left} rows were not played under all conditions and are not in the gap")
     return found
@@ -155,7 +167,20 @@ def _task_lines(report: TaskReport) -> Iterator[str]:
     for condition, scores in report.texts.items():
         rows = ((name, f"{value:.2f}" if isinstance(value, float) else str(value)) for name, value in scores.items())
         yield from _table((f"texts, {condition}", "value"), rows)
+    yield from _costs(report)
     yield from _faults(report)
+
+
+def _costs(report: TaskReport) -> Iterator[str]:
+    rows = [
+        (PARTIES[party], str(bill.tokens_in), str(bill.tokens_out), money(bill.cost))
+        for party, bill in report.bills.items()
+    ]
+    total = total_cost(report.bills)
+    if total is None:
+        yield from _table(("tokens of", "in", "out"), (row[:3] for row in rows))
+    else:
+        yield from _table(("tokens of", "in", "out", "cost"), [*rows, ("all", "", "", money(total))])
 
 
 def _conditions(report: TaskReport) -> Iterator[tuple[str, ...]]:
@@ -247,6 +272,11 @@ def csv_text(reports: Sequence[TaskReport]) -> str:
                 data = estimate.to_json()
                 values = ("" if value is None else value for value in data.values())
                 writer.writerow((_inert(report.task), _inert(part), name, *values))
+        for party, bill in report.bills.items():
+            if bill.cost is not None:
+                writer.writerow(
+                    (_inert(report.task), "all", f"cost/{party}", bill.cost, "", "", len(report.scored), "")
+                )
     return out.getvalue()
 
 
@@ -260,6 +290,7 @@ def results_json(reports: Sequence[TaskReport], manifest: Mapping[str, Any]) -> 
     return {
         "results": {report.task: _lm_eval_metrics(report) for report in reports},
         "intervals": {report.task: {n: found.to_json() for n, found in report.figures.items()} for report in reports},
+        "costs": {report.task: {party: bill.to_json() for party, bill in report.bills.items()} for report in reports},
         "texts": {report.task: dict(report.texts) for report in reports if report.texts},
         "versions": {name: task.get("version") for name, task in manifest["tasks"].items()},
         "n-samples": {report.task: {"original": report.num_rows, "effective": report.num_rows} for report in reports},

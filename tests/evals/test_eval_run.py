@@ -180,7 +180,7 @@ def test_cost_is_counted_from_what_was_read_and_written(
     builtin_rows: list[Row], tmp_path: Path, pir_eval: Eval
 ) -> None:
     with serving(PlainServer(Script(builtin_rows, oracle_asker))) as server:
-        options = ["--option", "pairs=3", "--price-prompt", 100, "--price-completion", 10_000]
+        options = ["--option", "pairs=3", "--price-in", 100, "--price-out", 10_000]
         result = pir_eval("run", "--tasks", "pir_builtin", "--base-url", server.url, "-o", tmp_path / "run", *options)
     played = lines(tmp_path / "run" / "transcripts.jsonl")
     read, written = (sum(line[name] for line in played) for name in ("prompt_tokens", "model_tokens"))
