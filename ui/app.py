@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -19,11 +18,6 @@ from ui.sidebar import FILTERS, Sidebar
 from ui.tabs import compare_tab, explore_tab
 from ui.users import Users
 
-CSS = Path(__file__).parent / "page.css"
-HEAD = f"<script>{(Path(__file__).parent / 'head.js').read_text()}</script>"
-THEME = gr.themes.Base(
-    primary_hue="indigo", neutral_hue="slate", font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]
-)
 _POLL_S = 4.0
 """Between looks at the gateway: is it there, and what is new in the list."""
 _ASK = ["whenever it needs to", "at most", "never"]
@@ -41,13 +35,13 @@ def build(users: Users, runs: Runs) -> gr.Blocks:
         with gr.Sidebar(width=300, elem_id="side"):
             listing, search, shown, new, settings = _side()
         banner = html("", elem_id="banner")
-        with gr.Tabs():
-            with gr.Tab("Chat", elem_id="chat-tab"):
+        with gr.Tabs() as tabs:
+            with gr.Tab("Chat", id="chat", elem_id="chat-tab"):
                 log, box, exports = _chat()
-            with gr.Tab("Compare"):
+            with gr.Tab("Compare", id="compare"):
                 compare_tab(Compare(users.gateway_of), model=settings[0], temperature=settings[3])
-            with gr.Tab("Explore"):
-                problems = explore_tab(runs)
+            with gr.Tab("Explore", id="explore", elem_id="explore-tab"):
+                problems, parts = explore_tab(runs)
         chat = Chat(users.gateway_of, log, box, desk, here)
         side = Sidebar(users.gateway_of)
         _wire_chat(chat, settings, exports)
@@ -78,9 +72,14 @@ def build(users: Users, runs: Runs) -> gr.Blocks:
         async def arrive(desk: Desk, saved: list[Any], request: gr.Request) -> Frame:
             session = request.query_params.get("session", "")
             frame = await (chat.open(session, desk, request) if session else chat.new(desk, request))
+            match request.query_params.get("tab"):
+                case "runs":
+                    frame |= {tabs: gr.Tabs(selected="explore"), parts: gr.Tabs(selected="runs")}
+                case "compare" | "explore" as tab:
+                    frame |= {tabs: gr.Tabs(selected=tab)}
             return frame | await _settings_of(users, settings, saved, request)
 
-        page.load(arrive, [desk, saved], [*chat.outputs, *settings], **QUIET).then(**looked)
+        page.load(arrive, [desk, saved], [*chat.outputs, *settings, tabs, parts], **QUIET).then(**looked)
         page.load(None, None, None, js="() => pir.arrive()")
         for setting in settings:
             setting.change(lambda *values: list(values), settings, saved, **QUIET)

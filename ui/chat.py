@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from html import escape
 from typing import Any
@@ -98,7 +97,7 @@ class Chat:
         request: gr.Request,
     ) -> AsyncIterator[Frame]:
         """One reply, from what was said to the question or the answer that it ends with."""
-        before, tree, began = desk.shown, desk.session, time.time()
+        before, tree = desk.shown, desk.session
         desk.is_running, desk.is_stopped = True, False
         shown, note = start, ""
         sent: dict[str, Any] = {"value": ""} if typed else {}
@@ -112,7 +111,7 @@ class Chat:
                     yield frame | {self.log: conversation_html(shown, is_live=True, can_act=False)}
                     frame = {}
             if not desk.is_stopped:
-                await settle(gateway, desk, shown, began)
+                await settle(gateway, desk, shown)
         except GatewayError as error:
             note = f'<p class="trouble" role="alert">{escape(str(error))} What you wrote is still here.</p>'
         finally:

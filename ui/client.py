@@ -15,8 +15,8 @@ from openai.types.chat import ChatCompletionChunk
 
 _SILENCE_S = 60.0
 """A gateway that generates says something every ten seconds."""
-_STORED_WITHIN_S = 2.0
-"""What has ended is stored after its reply has left."""
+_KEPT_WITHIN_S = 2.0
+"""What has ended is kept a moment after its reply has left."""
 
 
 class GatewayError(Exception):
@@ -25,6 +25,10 @@ class GatewayError(Exception):
 
 class GatewayAway(GatewayError):
     """Nothing answers there, or the reply broke off."""
+
+
+class NotThere(GatewayError):
+    """It keeps nothing under that id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,23 +129,16 @@ class Gateway:
             async for piece in _pieces(stream):
                 yield piece
 
-    async def find_ended(self, problem: str, answer: str, since: float) -> dict[str, Any] | None:
-        """The session of a reasoning that ended without a question, whose reply names none; None if it is not kept.
-
-        `since`: Unix seconds when it began. Within one key, two that say the same in one second are told apart by
-        nothing, and nothing would be gained.
-        """
-        until = time.monotonic() + _STORED_WITHIN_S
-        while time.monotonic() < until:
-            for found in (await self.sessions(status="finished", limit=10))["data"]:
-                if found["created_at"] >= int(since) and found["num_nodes"] == 1:
-                    whole = await self.session(str(found["id"]))
-                    (root,) = whole["branches"]
-                    users = [part["text"] for part in root.get("segments", ()) if part["author"] == "user"]
-                    if (root["answer"] or "") == answer.strip() and problem in users:
-                        return whole
+    async def kept(self, node: str) -> dict[str, Any] | None:
+        """The whole session of a node that a reply has just named; None if nothing is kept of it."""
+        until = time.monotonic() + _KEPT_WITHIN_S
+        while True:
+            try:
+                return await self.session(str((await self.session(node))["id"]))
+            except NotThere:
+                if time.monotonic() > until:
+                    return None
             await asyncio.sleep(0.1)
-        return None
 
     async def _get(self, path: str, **query: Any) -> dict[str, Any]:
         given = {name: value for name, value in query.items() if value is not None}
@@ -178,7 +175,7 @@ async def _in_words() -> AsyncIterator[None]:
     except APIStatusError as error:
         body = error.body
         said = body.get("message") if isinstance(body, dict) else None
-        kind = GatewayAway if error.status_code == 503 else GatewayError
+        kind = {404: NotThere, 503: GatewayAway}.get(error.status_code, GatewayError)
         raise kind(f"The gateway refused: {said or error.message}") from None
     except APIError as error:  # the stream broke off
         raise GatewayAway(f"The reply broke off: {error.message}") from None

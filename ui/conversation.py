@@ -145,7 +145,7 @@ class Leg:
             answer="" if waits else self.answer,
             status=status,
             detail=str(pir.get("detail", "")),
-            leaf=str(pir["session"]) if waits else None,
+            leaf=pir.get("node"),
             tokens=(before.tokens or 0) + (self.tokens or round((len(self.reasoning) + len(self.answer)) / 4)),
             seconds=(before.seconds or 0.0) + self.seconds,
         )

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ui.client import Gateway, GatewayError, Options, Piece
-from ui.conversation import Conversation, Leg, conversation, newest_leaf, nodes
+from ui.conversation import Conversation, Leg, conversation, newest_leaf
 
 _REDRAW_S = 0.08
 _TICK_S = 0.5
@@ -82,48 +82,15 @@ async def play(
         raise GatewayError("The reply ended without saying how it ended.")
 
 
-async def settle(gateway: Gateway, desk: Desk, ended: Conversation, began: float) -> Conversation:
-    """Show what the gateway has kept of a reply that has just ended; `began` in Unix seconds.
-
-    What it does not keep is shown as it came.
-    """
+async def settle(gateway: Gateway, desk: Desk, ended: Conversation) -> Conversation:
+    """Show what the gateway has kept of a reply that has just ended; what it does not keep is shown as it came."""
     desk.shown = ended
-    if ended.leaf is not None:  # it asked: the question is on disk
-        found: dict[str, Any] | None = await gateway.session(ended.leaf)
-        assert found is not None
-        tree, leaf = await gateway.session(str(found["id"])), ended.leaf
-    elif ended.session is not None:
-        tree, leaf = await _grown(gateway, ended.session, ended, began)
-    else:
-        found = await gateway.find_ended(ended.problem, ended.answer, began)
-        if found is None:
-            return ended
-        tree, leaf = found, newest_leaf(found)
+    tree = None if ended.leaf is None else await gateway.kept(ended.leaf)
+    if tree is None or ended.leaf is None:
+        return ended
     if ended.seconds is not None:
-        desk.seconds[leaf] = ended.seconds
-    return desk.look_at(tree, leaf)
-
-
-async def _grown(gateway: Gateway, session: str, ended: Conversation, began: float) -> tuple[dict[str, Any], str]:
-    """The session and the node that has just ended, which is stored a moment after its reply; others may grow it too."""
-    parent = next((asked.node for asked in reversed(ended.asks) if asked.node), None)
-    for _ in range(20):
-        tree = await gateway.session(session)
-        for node in nodes(tree):
-            is_new = node["parent"] == parent and node["created_at"] >= int(began)
-            if is_new and (node["answer"] or "") == ended.answer.strip() and _told(node) == _response(ended):
-                return tree, str(node["id"])
-        await asyncio.sleep(0.1)
-    return tree, newest_leaf(tree)
-
-
-def _told(node: Mapping[str, Any]) -> str | None:
-    """The last response of a person in it."""
-    return next((told["response"] for told in reversed(node["exchanges"]) if told["by"] == "user"), None)
-
-
-def _response(shown: Conversation) -> str | None:
-    return next((asked.response for asked in reversed(shown.asks) if asked.by == "user"), None)
+        desk.seconds[ended.leaf] = ended.seconds
+    return desk.look_at(tree, ended.leaf)
 
 
 async def _paced(pieces: AsyncIterator[Piece]) -> AsyncGenerator[list[Piece]]:

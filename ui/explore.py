@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from evals.grading import GradingOptions
 from evals.problems import Problem, Split, generate
 from evals.rows import Transcript
 from evals.runs import RunError
@@ -16,32 +18,47 @@ from ui.render import pane_html
 if TYPE_CHECKING:
     from evals.metrics import Scored
 
-Runs = Mapping[str, Sequence["Scored"]]
-"""The conversations of each run, by the run's name."""
-FILTERS: dict[str, Callable[[Scored], bool]] = {
-    "All": lambda scored: True,
-    "Asked": lambda scored: scored.transcript.num_asks > 0,
-    "Did not ask": lambda scored: scored.transcript.num_asks == 0,
-    "Right": lambda scored: scored.score == 1,
-    "Wrong": lambda scored: scored.score is not None and scored.score < 1,
-    "Asked needlessly": lambda scored: scored.over_asked,
-    "Should have asked": lambda scored: scored.under_asked,
-}
 PAGE = 20
 
 
-def read_runs(folders: Iterable[Path]) -> Runs:
-    """Raises: RunError, for a folder that is no run or a library that is missing."""
-    runs: dict[str, list[Scored]] = {}
-    for folder in folders:
-        try:
-            from evals.graded import graded_run
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """Evaluation runs, graded alike, by name."""
 
-            name = folder.name if folder.name not in runs else str(folder)
-            runs[name] = graded_run(folder)[1]
-        except ModuleNotFoundError as error:
-            raise RunError(f"grading {folder} needs {error.name}: make setup-evals") from error
-    return runs
+    scored: Mapping[str, Sequence[Scored]] = field(default_factory=dict)
+    manifests: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What of the runs is shown."""
+
+    first: str
+    second: str = ""
+    """Beside it; empty for none."""
+    tags: Sequence[str] = ()
+    """Those that must all apply: of `evals.report.viewer.TAGS`, or `DIFFERS`."""
+    condition: str = "All"
+    search: str = ""
+    page: int = 1
+
+
+def read_runs(folders: Sequence[Path], options: GradingOptions | None = None) -> Runs:
+    """Raises: RunError, for a folder that is no run or a library that is missing."""
+    runs = Runs({}, {})
+    if not folders:
+        return runs
+    try:
+        from evals.graded import graded_run
+        from evals.report import viewer  # noqa: F401  # what the page needs of it later
+    except ModuleNotFoundError as error:
+        raise RunError(f"reading runs needs {error.name}: make setup-evals") from error
+    scored, manifests = {}, {}
+    for folder in folders:
+        name = folder.name if folder.name and folder.name not in scored else str(folder)
+        run, scored[name] = graded_run(folder, options)
+        manifests[name] = run.manifest
+    return Runs(scored, manifests)
 
 
 def problems_html(split: Split, family: str, kind: str, seed: int, count: int = PAGE) -> str:
@@ -66,39 +83,68 @@ def _problem(problem: Problem) -> str:
 <div class="whole"><p>{escape(problem.full)}</p>{kept}<p><b>Answer</b> {escape(problem.gold)}</p></div></details></div></li>"""
 
 
-def runs_html(runs: Runs, first: str, second: str | None, chosen: str, condition: str, number: int) -> str:
-    """A page of conversations of the first run that pass the filter, each beside that of the second run."""
-    keep = FILTERS.get(chosen, FILTERS["All"])
-    found = [s for s in runs.get(first, ()) if keep(s) and condition in ("All", s.condition)]
-    other = {_place(s): s for s in runs.get(second or "", ())}
+def runs_html(runs: Runs, chosen: Chosen) -> str:
+    """A page of conversations of the first run that pass the filters, each beside that of the second run."""
+    other = {_place(one): one for one in runs.scored.get(chosen.second, ())}
+    found = []
+    for one in runs.scored.get(chosen.first, ()):
+        beside = other.get(_place(one))
+        tagged = _tags(one, beside) if chosen.second else _tags(one)
+        is_found = chosen.search.lower() in _searched(one).lower()
+        if is_found and chosen.condition in ("All", one.condition) and set(chosen.tags) <= set(tagged):
+            found.append((one, beside, tagged))
+    warning = _warning(runs, chosen)
     if not found:
-        return '<p class="empty">No conversation like that.</p>'
-    start = min(max(number - 1, 0), (len(found) - 1) // PAGE) * PAGE
+        return f'{warning}<p class="empty" role="status">No conversation like that.</p>'
+    start = min(max(chosen.page - 1, 0), (len(found) - 1) // PAGE) * PAGE
     shown = found[start : start + PAGE]
-    rows = "".join(_pair(scored, other.get(_place(scored)), first, second) for scored in shown)
+    rows = "".join(_pair(*triple, chosen) for triple in shown)
     count = f'<p class="empty" role="status">{start + 1} to {start + len(shown)} of {len(found)}</p>'
-    return f'{count}<ul class="problems">{rows}</ul>'
+    return f'{warning}{count}<ul class="problems">{rows}</ul>'
 
 
-def _place(scored: Scored) -> tuple[str, str, str, int]:
-    played = scored.transcript
-    return played.task, played.row_id, played.condition, played.repeat
+def _tags(one: Scored, *beside: Scored | None) -> list[str]:
+    """What applies to a conversation, and whether the one beside it (None: not played) went another way."""
+    from evals.report.viewer import DIFFERS, differ, tags
+
+    return [*tags(one), *([DIFFERS] if beside and differ([one, *beside]) else [])]
 
 
-def _pair(scored: Scored, beside: Scored | None, first: str, second: str | None) -> str:
+def _searched(one: Scored) -> str:
+    row, transcript = one.row, one.transcript
+    return " ".join((row.row_id, row.task, row.group, row.shown, transcript.reasoning, transcript.final))
+
+
+def _warning(runs: Runs, chosen: Chosen) -> str:
+    from evals.compare import mismatches
+
+    if chosen.second in ("", chosen.first):
+        return ""
+    reasons = mismatches(runs.manifests[chosen.first], runs.manifests[chosen.second])
+    said = "".join(f"<li>{escape(reason)}</li>" for reason in reasons)
+    return f'<div class="trouble" role="note">Not to be compared:<ul>{said}</ul></div>' if reasons else ""
+
+
+def _place(scored: Scored) -> tuple[str, str, str, str, int]:
+    row, played = scored.row, scored.transcript
+    return row.task, row.row_id, row.shown, played.condition, played.repeat
+
+
+def _pair(scored: Scored, beside: Scored | None, tagged: Sequence[str], chosen: Chosen) -> str:
     row, played = scored.row, scored.transcript
     hidden = "".join(f"<li>{escape(fact.text)}</li>" for fact in row.hidden)
     kept = f"<b>Kept back</b><ul>{hidden}</ul>" if hidden else ""
-    columns = _column(first, scored)
-    if second:
+    columns = _column(chosen.first, scored)
+    if chosen.second:
         columns += (
-            _column(second, beside) if beside else pane_html(second, None, is_live=False, note="It did not play this.")
+            _column(chosen.second, beside)
+            if beside
+            else pane_html(chosen.second, None, is_live=False, note="It did not play this.")
         )
-    badges = "".join(_badge(name) for name, keep in FILTERS.items() if name != "All" and keep(scored))
-    fold = escape(f"{played.key}")
-    return f"""<li class="problem"><details data-fold="{fold}"><summary><span>{escape(row.shown)}</span><span class="badges">
-{_badge(played.condition.replace("_", " "))}{badges}</span></summary><div class="whole">{kept}<p><b>Right answer</b>
-{escape(row.gold)}</p></div><div class="beside">{columns}</div></details></li>"""
+    badges = "".join(_badge(text) for text in (played.condition.replace("_", " "), *tagged))
+    return f"""<li class="problem"><details data-fold="{escape(played.key)}"><summary><span>{escape(row.shown)}</span>
+<span class="badges">{badges}</span></summary><div class="whole">{kept}<p><b>Right answer</b> {escape(row.gold)}</p></div>
+<div class="beside">{columns}</div></details></li>"""
 
 
 def _badge(text: str) -> str:

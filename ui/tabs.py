@@ -8,7 +8,7 @@ import gradio as gr
 
 from evals.problems import SPLITS, families_of
 from ui.compare import Compare, Comparison
-from ui.explore import FILTERS, Runs, problems_html, runs_html
+from ui.explore import Chosen, Runs, problems_html, runs_html
 from ui.pieces import QUIET, html
 
 
@@ -28,20 +28,20 @@ def compare_tab(compare: Compare, *, model: gr.Dropdown, temperature: gr.Slider)
     columns[1].click(compare.answer, [comparison, model, temperature], outputs, **QUIET)
 
 
-def explore_tab(runs: Runs) -> gr.HTML:
-    """Problems, and runs where there are any; returns the list whose buttons begin a chat."""
-    with gr.Tabs():
-        with gr.Tab("Problems"):
+def explore_tab(runs: Runs) -> tuple[gr.HTML, gr.Tabs]:
+    """Problems, and runs where there are any: the list whose buttons begin a chat, and the tabs."""
+    with gr.Tabs() as tabs:
+        with gr.Tab("Problems", id="explore"):
             shown = _problems()
-        with gr.Tab("Evaluation runs"):
-            if runs:
+        with gr.Tab("Evaluation runs", id="runs"):
+            if runs.scored:
                 _runs(runs)
             else:
                 html(
-                    '<p class="empty">No run is open. <code>pir ui --run FOLDER</code> opens what <code>pir eval run -o '
+                    '<p class="empty">No run is open. <code>pir eval view FOLDER</code> opens what <code>pir eval run -o '
                     "FOLDER</code> wrote; give two to read them side by side.</p>"
                 )
-    return shown
+    return shown, tabs
 
 
 def _problems() -> gr.HTML:
@@ -58,18 +58,27 @@ def _problems() -> gr.HTML:
 
 
 def _runs(runs: Runs) -> None:
-    names = list(runs)
-    second = names[1] if len(names) > 1 else None
-    with gr.Row():
-        first = gr.Dropdown(names, value=names[0], label="Run")
-        beside = gr.Dropdown([("None", ""), *((name, name) for name in names)], value=second or "", label="Beside it")
-        chosen = gr.Dropdown(list(FILTERS), value="All", label="Only")
-        condition = gr.Dropdown(["All", "interactive", "no_ask", "full"], value="All", label="Condition")
-        page = gr.Number(1, label="Page", precision=0, minimum=1)
-    shown = html(runs_html(runs, names[0], second, "All", "All", 1), elem_id="runs")
+    from evals.report.viewer import DIFFERS, TAGS
 
-    def read(first: str, beside: str, chosen: str, condition: str, page: float) -> str:
-        return runs_html(runs, first, beside, chosen, condition, int(page or 1))
+    names = list(runs.scored)
+    begin = Chosen(names[0], names[1] if names[1:] else "")
+    conditions = list(dict.fromkeys(one.condition for scored in runs.scored.values() for one in scored))
+    with gr.Row(elem_id="filters"):
+        inputs: list[Any] = [
+            gr.Dropdown(names, value=begin.first, label="Run", min_width=120),
+            gr.Dropdown(
+                [("None", ""), *((name, name) for name in names)], value=begin.second, label="Beside it", min_width=120
+            ),
+            gr.Dropdown(
+                [*TAGS, *([DIFFERS] if names[1:] else [])], multiselect=True, label="Only", scale=2, min_width=160
+            ),
+            gr.Dropdown(["All", *conditions], value="All", label="Condition", min_width=120),
+            gr.Textbox(label="Search", min_width=120),
+            gr.Number(1, label="Page", precision=0, minimum=1, min_width=60),
+        ]
+    shown = html(runs_html(runs, begin), elem_id="runs")
 
-    inputs: list[Any] = [first, beside, chosen, condition, page]
+    def read(first: str, second: str, tags: list[str], condition: str, search: str, page: float) -> str:
+        return runs_html(runs, Chosen(first, second, tags, condition, search.strip(), int(page or 1)))
+
     gr.on([control.change for control in inputs], read, inputs, shown, **QUIET)

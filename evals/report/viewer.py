@@ -50,6 +50,12 @@ def tags(one: Scored) -> list[str]:
     return [tag for tag in TAGS if found[tag]]
 
 
+def differ(plays: Sequence[Scored | None]) -> bool:
+    """Whether runs went different ways with a row (None: it did not play it): in the verdict, or in asking."""
+    outcomes = {None if play is None else (play.grade.verdict, play.transcript.num_asks > 0) for play in plays}
+    return len(outcomes) > 1
+
+
 def _data(runs: Mapping[str, Sequence[Scored]], warnings: Sequence[str]) -> dict[str, Any]:
     rows: list[dict[str, Any]] = []
     places: dict[tuple[str, str, str], int] = {}
@@ -81,14 +87,12 @@ def _row(row: Row) -> dict[str, Any]:
 def _item(
     row: int, condition: str, repeat: int, of: Mapping[str, Any], plays: Sequence[Scored | None]
 ) -> dict[str, Any]:
-    played = [play for play in plays if play is not None]
-    outcomes = {(play.grade.verdict, play.transcript.num_asks > 0) for play in played}
     return {
         "id": f"{of['task']}/{of['row_id']}/{condition}/{repeat}",
         "row": row,
         "condition": condition,
         "repeat": repeat,
-        "tags": [DIFFERS] if len(plays) > 1 and (len(outcomes) > 1 or len(played) < len(plays)) else [],
+        "tags": [DIFFERS] if differ(plays) else [],
         "plays": [None if play is None else _play(play) for play in plays],
     }
 

@@ -32,9 +32,11 @@ def web_app(gateway_url: str) -> Iterator[None]:
     if gateway_url.endswith(":0"):
         raise click.ClickException("--ui needs to know the gateway's port: give one that is not 0")
     key = os.environ.get("PIR_API_KEY", "").split(",")[0].strip() or "none"
-    command = [sys.executable, "-m", "pir_serve.cli", "ui", "--base-url", gateway_url]
-    # In a session of its own: Ctrl-C ends the gateway, and the gateway ends it.
-    process = subprocess.Popen(command, env={"OPENAI_API_KEY": key} | dict(os.environ), start_new_session=True)
+    command = [sys.executable, "-m", "pir_serve.cli", "ui", "--base-url", gateway_url, "--while-input"]
+    # In a session of its own: Ctrl-C ends the gateway, and the gateway ends it. One that is killed closes the pipe.
+    process = subprocess.Popen(
+        command, env={"OPENAI_API_KEY": key} | dict(os.environ), start_new_session=True, stdin=subprocess.PIPE
+    )
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""`pir eval view`: one page, read as a browser reads it, with the worst that models can write."""
+"""`pir eval view --html`: one page, read as a browser reads it, with the worst that models can write."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 import shutil
+import sys
 import time
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -23,10 +24,13 @@ HOSTILE = (
 )
 
 
-def view(*arguments):
-    done = CliRunner().invoke(evaluation, ["view", *map(str, arguments)])
+def view(*folders, to=None):
+    """The one-file page of the runs; where it is."""
+    file = to or folders[0] / "view.html"
+    done = CliRunner().invoke(evaluation, ["view", *map(str, folders), "--html", str(file)])
     assert done.exit_code == 0, done.output
-    return done.output.strip()
+    assert done.output.strip() == str(file)
+    return file
 
 
 def hostile_run():
@@ -66,8 +70,7 @@ def read(file):
 
 def test_the_page_holds_every_conversation_with_what_it_is_filtered_by(tmp_path):
     folder = write_run(tmp_path / "a", policy("always", 10))
-    assert view(folder) == str(folder / "view.html")
-    data = read(folder / "view.html").data
+    data = read(view(folder)).data
     assert len(data["items"]) == 60
     tagged = {tag: sum(tag in play["tags"] for item in data["items"] for play in item["plays"]) for tag in data["tags"]}
     assert tagged["asked"] == 20
@@ -78,7 +81,7 @@ def test_the_page_holds_every_conversation_with_what_it_is_filtered_by(tmp_path)
 
 def test_two_runs_stand_side_by_side_and_differences_are_marked(tmp_path):
     a, b = write_run(tmp_path / "a", policy("never", 10)), write_run(tmp_path / "b", policy("oracle", 10))
-    view(a, b, "-o", tmp_path / "both.html")
+    view(a, b, to=tmp_path / "both.html")
     data = read(tmp_path / "both.html").data
     assert data["runs"] == [str(a), str(b)]
     differ = [item for item in data["items"] if "runs differ" in item["tags"]]
@@ -90,7 +93,7 @@ def test_two_runs_stand_side_by_side_and_differences_are_marked(tmp_path):
 
 def test_runs_under_other_rules_are_shown_with_a_warning(tmp_path):
     a, b = write_run(tmp_path / "a", policy("never", 2)), write_run(tmp_path / "b", policy("never", 3), max_turns=1)
-    view(a, b, "-o", tmp_path / "both.html")
+    view(a, b, to=tmp_path / "both.html")
     data = read(tmp_path / "both.html").data
     assert any("cap of asks" in warning for warning in data["warnings"])
     assert [item["plays"][0] for item in data["items"]].count(None) == 6
@@ -142,12 +145,23 @@ def test_wrong_arguments_are_a_sentence(tmp_path):
     for arguments, reason in (
         ([tmp_path], "is no run"),
         ([folder, folder], "same folder"),
-        ([folder, "-o", tmp_path], "directory"),
+        ([folder, "--html", tmp_path], "directory"),
+        ([folder, "--judge-model", "m"], "needs both"),
     ):
         done = CliRunner().invoke(evaluation, ["view", *map(str, arguments)])
         assert done.exit_code in (1, 2)
         assert reason in done.output
         assert "Traceback" not in done.output
+
+
+def test_without_the_web_app_it_says_how_to_get_it(tmp_path, monkeypatch):
+    folder = write_run(tmp_path / "a", [played(row(0))])
+    for name in [name for name in sys.modules if name.startswith("ui.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "gradio", None)
+    done = CliRunner().invoke(evaluation, ["view", str(folder)])
+    assert done.exit_code == 1
+    assert "needs gradio: pip install 'pir-serve[ui]' (in a clone: make setup-ui)" in done.output
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +187,7 @@ def opened(browser, file):
 
 def test_a_browser_filters_and_shows_conversations(tmp_path, browser):
     a, b = write_run(tmp_path / "a", policy("never", 10)), write_run(tmp_path / "b", policy("always", 10))
-    view(a, b, "-o", tmp_path / "both.html")
+    view(a, b, to=tmp_path / "both.html")
     page, faults = opened(browser, tmp_path / "both.html")
     assert page.inner_text("#count") == "60 of 60"
     page.click("text=over-ask")

@@ -189,6 +189,7 @@ def ask_card(page: Page) -> None:
     expect(page.locator("#log .ask .chip").first).to_be_visible()
 
 
-def answer_is(page: Page, text: str) -> None:
+def answer_is(page: Page, text: str = "") -> None:
+    """Wait until the reply has ended with an answer that has this in it, and the next message is taken."""
     expect(page.locator("#log .answer").last).to_contain_text(text)
     expect(page.locator("#log .is-live")).to_have_count(0)

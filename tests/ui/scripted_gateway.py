@@ -27,7 +27,7 @@ def play(prompt: str) -> str | Line:
             return f"\nI think {HOSTILE}\n<asking>Which {HOSTILE}?</asking>"
         return f"\nTold {HOSTILE}\n</think>\nIt is {HOSTILE}."
     if "slowly" in prompt:
-        steps = "".join(f"Step number {k} of a long thought.\n" for k in range(1, 61))
+        steps = "".join(f"Step number {k} of a long thought.\n" for k in range(1, 201))
         return Line(f"\n{steps}</think>\nDone.", delay_s=0.03)
     if not told:
         return Line(

@@ -63,7 +63,7 @@ def test_not_knowing_and_letting_it_guess_are_real_responses(page: Page, app: Se
     page.get_by_role("button", name="Use your best guess").click()
     expect(page.locator("#log .asked .reply b")).to_have_text("In your place (you let it guess)")
     expect(page.locator("#log .asked .said")).to_contain_text("best judgment")
-    expect(page.locator("#log .answer")).to_be_visible()
+    answer_is(page)
     page.get_by_role("button", name="New conversation").click()
     expect(page.locator("#log .card").first).to_be_visible()
     say(page, TANKS)
@@ -120,7 +120,7 @@ def test_uncertainty_stands_beside_each_step_and_goes_by_one_click(page: Page, a
     say(page, TANKS)
     ask_card(page)
     page.get_by_role("button", name="Use your best guess").click()
-    expect(page.locator("#log .answer")).to_be_visible()
+    answer_is(page)
     bars = page.locator("#log .step .bar.entropy")
     assert bars.count() == page.locator("#log .step").count()
     for bar in bars.all():

@@ -14,7 +14,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from tests.ui.conftest import TANKS, Server, Shoot, ask_card, gateway_server, running, say, ui_server, visit
+from tests.ui.conftest import TANKS, Server, Shoot, answer_is, ask_card, gateway_server, running, say, ui_server, visit
 
 
 def serious(page: Page) -> list[str]:
@@ -39,7 +39,7 @@ def test_axe_finds_nothing_serious(page: Page, app: Server, theme: str, shoot: S
     shoot(page, f"17-ask-{theme.lower()}")
     faults += serious(page)
     say(page, "7 guests")
-    expect(page.locator("#log .answer")).to_be_visible()
+    answer_is(page)
     faults += serious(page)
     for tab in ("Compare", "Explore"):
         page.get_by_role("tab", name=tab).click()

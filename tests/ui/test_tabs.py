@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from evals.problems import generate
 from evals.rows import Row, Transcript, Turn
-from tests.ui.conftest import Server, Shoot, answer_is, ask_card, running, say, ui_server, visit
+from tests.ui.conftest import Server, Shoot, answer_is, ask_card, running, say, visit
 
 
 def test_three_users_side_by_side(page: Page, app: Server, shoot: Shoot) -> None:
@@ -64,17 +64,19 @@ def test_problems_keep_their_secret_behind_a_fold_and_go_to_the_chat(page: Page,
 
 
 @pytest.fixture(scope="module")
-def runs_app(builtin: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The app with two runs: in one the model asks and is right, in the other it guesses."""
+def runs_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """`pir eval view` of two runs, with no gateway: in one the model asks and is right, in the other it guesses."""
     folders = [tmp_path_factory.mktemp("runs") / name for name in ("asking", "guessing")]
     rows = [Row.of(problem, "pir_builtin") for problem in generate("train", 3, 1, mode="paired")]
     for folder in folders:
         folder.mkdir()
-        (folder / "run.json").write_text(json.dumps({"schema": 1}))
+        tasks = {"pir_builtin": {"version": len(folder.name), "data_sha": "", "num_rows": 6}}
+        (folder / "run.json").write_text(json.dumps({"schema": 1, "tasks": tasks, "identity": {}}))
         (folder / "rows.jsonl").write_text("".join(json.dumps(row.to_json()) + "\n" for row in rows))
         played = [_transcript(row, asks=folder.name == "asking") for row in rows]
         (folder / "transcripts.jsonl").write_text("".join(json.dumps(t.to_json()) + "\n" for t in played))
-    with running(ui_server(builtin.url, *(part for folder in folders for part in ("--run", str(folder))))) as server:
+    view = ["pir_serve.cli", "eval", "view", *map(str, folders), "--no-browser", "--port", "{port}"]
+    with running(Server([*view, "--base-url", "http://127.0.0.1:1"])) as server:
         yield server
 
 
@@ -87,11 +89,12 @@ def _transcript(row: Row, *, asks: bool) -> Transcript:
 
 
 def test_runs_are_read_filtered_and_put_side_by_side(page: Page, runs_app: Server, shoot: Shoot) -> None:
-    visit(page, runs_app)
-    page.get_by_role("tab", name="Explore").click()
-    page.get_by_role("tab", name="Evaluation runs").click()
+    page.goto(f"{runs_app.url}/?tab=runs")
     items = page.locator("#runs .problem")
     expect(items).to_have_count(6)
+    expect(items.first).to_be_visible()
+    expect(page.locator("#banner .away")).to_be_hidden()  # nothing here needs the gateway
+    expect(page.locator("#runs .trouble")).to_contain_text("pir_builtin has version 6 in one and 8 in the other")
     items.nth(1).locator("summary").first.click()
     panes = items.nth(1).locator(".pane")
     expect(panes).to_have_count(2)
@@ -99,13 +102,26 @@ def test_runs_are_read_filtered_and_put_side_by_side(page: Page, runs_app: Serve
     expect(panes.nth(1).locator("h3")).to_have_text("guessingwrong")
     expect(panes.nth(0).locator(".asked")).to_contain_text("How many <b>really</b>?")
     shoot(page, "15-runs")
-    for name, count in (("Wrong", 0), ("Asked needlessly", 3), ("Should have asked", 0), ("Right", 6)):
-        page.get_by_label("Only").click()
+    only = page.get_by_label("Only")
+    for name, count in (("asked", 6), ("over-ask", 3), ("wrong", 0)):  # all that are chosen must apply
+        only.fill(name)
         page.get_by_role("option", name=name, exact=True).click()
-        if count:
-            expect(items).to_have_count(count)
-        else:
-            expect(page.locator("#runs .empty")).to_have_text("No conversation like that.")
+        expect(items).to_have_count(count)
+    expect(page.locator("#runs .empty")).to_have_text("No conversation like that.")
+    for _ in range(3):
+        only.press("Backspace")
+    expect(items).to_have_count(6)
+    page.get_by_label("Search").last.fill("how many pages has linda read")
+    expect(items).to_have_count(2)
+
+
+def test_the_other_tabs_of_the_viewer_say_that_there_is_no_gateway(page: Page, runs_app: Server) -> None:
+    page.goto(f"{runs_app.url}/?tab=runs")
+    expect(page.locator("#runs .problem").first).to_be_visible()
+    page.get_by_role("tab", name="Chat").click()
+    expect(page.locator("#banner .away")).to_contain_text("does not answer")
+    page.get_by_role("tab", name="Explore").click()
+    expect(page.locator("#banner .away")).to_be_hidden()
 
 
 def test_settings_last_and_asking_can_be_turned_off(page: Page, app: Server, shoot: Shoot) -> None:
@@ -115,7 +131,7 @@ def test_settings_last_and_asking_can_be_turned_off(page: Page, app: Server, sho
     page.get_by_label("Dark").check()
     expect(page.locator("body.dark")).to_have_count(1)
     say(page, "Tom works for 5 hours. How much does Tom earn?")
-    expect(page.locator("#log .answer")).to_be_visible()
+    answer_is(page)
     expect(page.locator("#log .asked .reply b")).to_have_text("In your place (asking is off)")
     shoot(page, "16-dark")
     page.reload()
