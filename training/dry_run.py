@@ -43,8 +43,13 @@ SMALL: dict[str, Any] = {
     "save_strategy": "no",
 }
 """What every stage has otherwise here; None takes a setting out."""
-SMALL_SFT: dict[str, Any] = {"max_steps": 150, "learning_rate": 5.0e-3, "num_train_epochs": None}
-"""Long enough to learn a few rows by heart, so that rollouts ask and are answered."""
+SMALL_SFT: dict[str, Any] = {
+    "max_steps": 150,
+    "learning_rate": 5.0e-3,
+    "num_train_epochs": None,
+    "user_suffix": "method",
+}
+"""Long enough to learn a few rows by heart, with the prompts of US-GRPO, so that rollouts ask and are answered."""
 SMALL_GRPO: dict[str, Any] = {
     "max_steps": 2,
     "learning_rate": 1.0e-4,
