@@ -17,7 +17,7 @@ import uvloop
 from benchmarks.load import Call, closed_loop
 from benchmarks.measures import Desk, chat
 from benchmarks.mock_script import Plan
-from benchmarks.processes import Started, gateway, mock_engine
+from benchmarks.processes import Started, gateway, mock_engine, page_head
 from benchmarks.report import Table
 from pir_serve.settings import BUILTIN_MODEL
 
@@ -74,6 +74,7 @@ def main() -> None:
         gateway(engine.url, args.tokenizer, (), variables=variables) as served,
     ):
         points = uvloop.run(measure(served, engine, args.requests, args.steps))
+    print(page_head("Memory over many requests", "memory"))
     print(Table(["requests", "memory MB"], [[f"{x:,}", f"{y / 1024:.1f}"] for x, y in points]))
     found = slope(points)
     print(f"\n{found:.3f} KB a request; the bar is < {_BAR_KB}: {'held' if found < _BAR_KB else '**not held**'}.")

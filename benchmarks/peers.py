@@ -29,7 +29,17 @@ import uvloop
 from benchmarks.load import BadReply, Call, closed_loop, post
 from benchmarks.measures import PROBLEM, Desk, Round, summary
 from benchmarks.mock_script import MODEL, Plan
-from benchmarks.processes import START_TIMEOUT_S, Busyness, Cores, Started, StartFailed, gateway, mock_engine, pinned
+from benchmarks.processes import (
+    START_TIMEOUT_S,
+    Busyness,
+    Cores,
+    Started,
+    StartFailed,
+    gateway,
+    mock_engine,
+    page_head,
+    pinned,
+)
 from benchmarks.report import Table, spread
 from pir_serve.settings import BUILTIN_MODEL
 
@@ -256,7 +266,12 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a minute, and no figures to use")
     parser.add_argument("--write", type=Path, metavar="FILE", help="write the page there as well")
     args = parser.parse_args()
-    text = page(run(args.venvs.resolve(), args.tokenizer, 1 if args.quick else args.rounds, 0.1 if args.quick else 1.0))
+    head = page_head("Beside other gateways", "peers")
+    text = (
+        head
+        + "\n"
+        + page(run(args.venvs.resolve(), args.tokenizer, 1 if args.quick else args.rounds, 0.1 if args.quick else 1.0))
+    )
     print(text)
     if args.write is not None:
         args.write.write_text(text, encoding="utf-8")

@@ -4,6 +4,7 @@ enough, with the CPU time and memory that they use."""
 from __future__ import annotations
 
 import contextlib
+import datetime
 import os
 import platform
 import re
@@ -18,6 +19,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.mock_script import MODEL
+from pir_serve import __version__
 
 START_TIMEOUT_S = 120.0
 _URL = re.compile(r"http://127\.0\.0\.1:\d+")
@@ -223,3 +225,13 @@ def cpu_name() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def page_head(title: str, module: str) -> str:
+    """Of a page in Markdown that a harness prints: what printed it, when, where, and how busy the machine was at its start."""
+    when = f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d %H:%M} UTC"
+    load = os.getloadavg()[0]
+    return (
+        f"# {title}\n\nPrinted by `python -m benchmarks.{module}` on {when}, pir-serve {__version__}; {os.cpu_count()} cores, "
+        f"{cpu_name()}, Python {platform.python_version()}; load average {load:.1f} at start.\n"
+    )

@@ -23,7 +23,7 @@ import uvloop
 
 from benchmarks.load import BadReply, Call, Reply, closed_loop, percentile, post
 from benchmarks.measures import DIRECT_TEXT, GATEWAY_TEXT, SIDES, Side
-from benchmarks.processes import Busyness, Started, StartFailed, gateway, real_engine
+from benchmarks.processes import Busyness, Started, StartFailed, gateway, page_head, real_engine
 from benchmarks.report import Table, spread
 from evals.problems import generate
 from pir_serve.engines.base import LegRequest, SamplingParams
@@ -197,6 +197,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--write", type=Path, metavar="FILE", help="write the page there as well")
     args = parser.parse_args()
+    head = page_head("Throughput over a real vLLM", "real_engine")
     load = Load(args.in_flight, args.count, args.max_tokens, args.rounds)
     busyness = Busyness()
     try:
@@ -206,7 +207,7 @@ def main() -> None:
     except StartFailed as error:
         sys.exit(str(error))
     results.others_share = busyness.others_share()
-    text = page(results)
+    text = head + "\n" + page(results)
     print(text)
     if args.write is not None:
         args.write.write_text(text + "\n", encoding="utf-8")

@@ -34,7 +34,7 @@ from typing import Any
 import uvloop
 
 from benchmarks.load import Call, Reply, closed_loop, post
-from benchmarks.processes import Busyness, Started, gateway, real_engine
+from benchmarks.processes import Started, gateway, page_head, real_engine
 from benchmarks.report import Table, spread
 from pir_serve.engines.base import LegRequest, SamplingParams
 from pir_serve.engines.completions import CompletionsEngine
@@ -237,12 +237,11 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, nargs="+", default=[300, 1500, 4000], help="of reasoning")
     parser.add_argument("--tries", type=int, default=9)
     args = parser.parse_args()
-    busyness = Busyness()
+    print(page_head("Resuming a paused reasoning", "resume"), flush=True)
     with stretched_model() as model:
         for kind in ("vllm", "sglang"):
             if python := getattr(args, kind):
                 print(table(kind, measure(kind, python, model, args.tokens, args.tries)), end="\n\n", flush=True)
-    print(f"Load average {busyness.load_before:.1f} at start.")
 
 
 if __name__ == "__main__":

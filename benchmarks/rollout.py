@@ -8,7 +8,6 @@ taken by another trajectory.
 from __future__ import annotations
 
 import asyncio
-import os
 import statistics
 import time
 from collections.abc import AsyncGenerator, Sequence
@@ -18,6 +17,7 @@ from pathlib import Path
 
 import click
 
+from benchmarks.processes import page_head
 from benchmarks.report import Table, spread
 from evals.problems import make_pair
 from evals.rows import Row
@@ -133,12 +133,11 @@ def main(trajectories: int, slots: int, latencies: str, rounds: int) -> None:
     import torch
 
     torch.set_num_threads(1)
+    page = page_head("Rollouts that interleave", "rollout")
     head = ["user takes", "turn by turn, s", "interleaved, s", "ratio", "tok/CPU-s", "tok/CPU-s interleaved"]
     table = Table(head, [compare(slots, trajectories, wait, rounds) for wait in waits])
-    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
-    click.echo(
-        f"{trajectories} trajectories, {slots} slots, medians of {rounds} rounds (lowest to highest), load {load}\n"
-    )
+    click.echo(page)
+    click.echo(f"{trajectories} trajectories, {slots} slots, medians of {rounds} rounds (lowest to highest).\n")
     click.echo(table)
 
 

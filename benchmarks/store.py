@@ -22,6 +22,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.load import percentile
+from benchmarks.processes import page_head
 from benchmarks.report import Table
 from pir_serve.resume import CALL_PREFIX, Keys, Lookup, find
 from pir_serve.store import codec
@@ -194,6 +195,7 @@ def main() -> None:
     parser.add_argument("--messages", type=int, default=9)
     parser.add_argument("--database", help="postgresql://...; each run makes itself a schema there, and leaves it")
     args = parser.parse_args()
+    print(page_head("Storing and finding suspensions", "store"), flush=True)
     measured = []
     for rows in args.rows:
         with tempfile.TemporaryDirectory() as folder:
