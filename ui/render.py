@@ -41,7 +41,7 @@ def conversation_html(shown: Conversation, *, is_live: bool = False, can_act: bo
     earlier = "".join(_earlier(role, text) for role, text in shown.earlier)
     return f"""{earlier}{user_html(shown.problem)}
 <article class="turn model" aria-label="Model">{thought_html(shown, is_live=is_live, can_act=can_act)}
-{_waiting(shown.waiting, can_act=can_act) if shown.waiting else ""}{_answer(shown, is_live=is_live)}</article>
+{ask_html(shown.waiting, can_act=can_act) if shown.waiting else ""}{_answer(shown, is_live=is_live)}</article>
 <p class="sr" role="status">{escape(_spoken(shown, is_live=is_live))}</p>"""
 
 
@@ -58,7 +58,7 @@ def pane_html(
     figures: list[tuple[str, object]] = [("questions", len(asked)), ("tokens", shown.tokens or 0)]
     figures += [] if shown.seconds is None else [("seconds", f"{shown.seconds:.1f}")]
     table = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in figures)
-    card = "" if shown.waiting is None else _waiting(shown.waiting, can_act=not is_live, has_box=True)
+    card = "" if shown.waiting is None else ask_html(shown.waiting, can_act=not is_live, has_box=True)
     mark = f'<span class="verdict {verdict}">{verdict}</span>' if verdict else ""
     return f"""<section class="pane" aria-label="{escape(title)}"><h3>{escape(title)}{mark}</h3><dl>{table}</dl>
 {thought_html(shown, is_live=is_live, can_act=False, fold=f"pane-{title}", user=user)}{card}
@@ -118,7 +118,7 @@ def _item(part: Part, *, can_act: bool, user: str) -> str:
         case Said():
             return f'<li class="asked"><p class="reply"><b>You added</b> {escape(part.text)}</p></li>'
         case Asked():
-            return _answered(part, can_act=can_act, user=user)
+            return answered_html(part, can_act=can_act, user=user)
 
 
 def _bar(entropy: float | None) -> str:
@@ -135,7 +135,8 @@ def _filled(entropy: float) -> float:
     return 1 - math.exp(-entropy / _NATS_AT_TWO_THIRDS)
 
 
-def _answered(asked: Asked, *, can_act: bool, user: str) -> str:
+def answered_html(asked: Asked, *, can_act: bool = False, user: str = "You") -> str:
+    """A question and what was said to it, as an item of a list."""
     by_user = asked.by == "user"
     who = user if by_user else f"In your place ({_reason(asked.reason)})"
     actions = ""
@@ -177,15 +178,16 @@ def _edit(asked: Asked) -> str:
 {escape(asked.question)}">{text}</textarea><button type="submit" class="primary">Go on with this</button></form></details>"""
 
 
-def _waiting(asked: Asked, *, can_act: bool, has_box: bool = False) -> str:
-    """The card of the question that waits. `has_box`: with a box of its own for the answer."""
+def ask_html(asked: Asked, *, can_act: bool, can_guess: bool = True, has_box: bool = False) -> str:
+    """The card of the question that waits. `can_guess`: the model may be told to; `has_box`: with a box for the answer."""
     until = ""
     if asked.expires:
         until = f" It is kept until {datetime.fromtimestamp(asked.expires, UTC):%d %b, %H:%M} UTC, on any device."
     quick = "".join(_button("reply", text, text=text) for text in quick_replies(asked.question))
+    guess = _button("guess", "Use your best guess") if can_guess else ""
     buttons = (
         f'<div class="replies" role="group" aria-label="Replies">{quick}'
-        f"{_button('reply', 'I don’t know', text=DONT_KNOW)}{_button('guess', 'Use your best guess')}</div>"
+        f"{_button('reply', 'I don’t know', text=DONT_KNOW)}{guess}</div>"
     )
     if has_box:
         label = f"Your answer to: {escape(asked.question)}"

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from evals.grading import GradingOptions
 from evals.progress import RunProgress
 from evals.rows import CONDITIONS
 from evals.runs import RESULTS, RunError, describe_tasks
+from evals.simulators.page import AnswerPage
 
 INTERRUPTED = 130
 """Exit code of a shell command that Ctrl-C stopped."""
@@ -71,7 +73,16 @@ Stopped, by Ctrl-C or otherwise? The same command goes on where it was.
 @click.option(
     "--gate", type=click.FloatRange(min=0), help="Nats of a step above which the gateway makes the model ask."
 )
-@click.option("--user", default="rule", show_default=True, help="The user simulator.")
+@click.option("--user", default="rule", show_default=True, help="The user simulator; human: you.")
+@click.option(
+    "--in",
+    "where",
+    type=click.Choice(["terminal", "browser"]),
+    default="terminal",
+    show_default=True,
+    help="Where you answer, with --user human.",
+)
+@click.option("--browser/--no-browser", "opens", default=True, help="With --in browser: open it, or print the address.")
 @click.option("--persona", default="", help="How the user talks: terse=2,typos=1.")
 @click.option("--user-seed", type=int, default=0, show_default=True)
 @click.option("--user-option", "user_options", multiple=True, metavar="NAME=VALUE", help="Of the user simulator.")
@@ -114,6 +125,8 @@ def run(
     prices: Prices,
     options: GradingOptions,
     max_error_rate: float,
+    where: str,
+    opens: bool,
     **model: Any,
 ) -> None:
     """Play tasks against a model and a simulated user.
@@ -128,8 +141,16 @@ def run(
     metadata = assignments(task_options, "--option") | {"data": data_files(data)}
     model["retry_errors"] = model["retry_errors"] or False
     model |= {"user_options": assignments(user_options, "--user-option"), "run": output, "prices": prices}
+    if where == "browser" and model["user"] != "human":
+        raise click.UsageError("--in browser is for --user human")
     try:
-        with RunProgress(prices, is_quiet=model["user"] == "human") as progress:
+        with RunProgress(prices, is_quiet=model["user"] == "human") as progress, ExitStack() as stack:
+            if where == "browser":
+                page = stack.enter_context(AnswerPage())
+                model["user_options"]["converse"] = page.converse
+                click.echo(f"you answer on {page.url}", err=True)
+                if opens:
+                    click.launch(page.url)
             share = _play(names, limit, metadata, model, progress, options, output)
     except (RunError, ValueError) as error:
         raise click.ClickException(str(error)) from error

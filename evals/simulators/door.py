@@ -72,7 +72,7 @@ def simulator(name: str = "rule", *, persona: str = "", seed: int = 0, **options
             of its `PERSONAS`, which word generated facts only.
         seed: of everything that is drawn.
         options: the simulator's own: `model`, `base_url`, `api_key`, `temperature`, ... (llm), `path` (replay),
-            `show`, `hear` (human).
+            `show`, `hear`, `converse` (human).
 
     Raises:
         ValueError: no such simulator, persona, level or option; the message says what there is.
