@@ -40,7 +40,7 @@ class RunProgress:
 
     def plan(self, todo: int, kept: int) -> None:
         if kept:
-            self._console.print(f"{kept} conversations are there already; {todo} to play", highlight=False)
+            self._say(f"{kept} conversations are there already; {todo} to play")
         self._total = todo
         self._bar.update(self._task, total=todo)
 
@@ -55,7 +55,10 @@ class RunProgress:
             self._last_line = time.monotonic()
             left_s = (self._last_line - self._began) / self._done * (self._total - self._done)
             counts = f"{self._done}/{self._total} conversations, about {left_s:.0f} s left, {self._counts()}"
-            self._console.print(counts, highlight=False)
+            self._say(counts)
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, highlight=False, soft_wrap=True)
 
     def _counts(self) -> str:
         cost = f", cost {self._cost:.4f}" if self._prices else ""

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
-from rich.console import Console
+import click
 from rich.table import Table
 
 from evals.costs import PARTIES, Prices, bills, total_cost
@@ -18,6 +18,7 @@ from evals.metrics import Scored, figures
 from evals.report.labels import money, shown
 from evals.rows import CONDITIONS, Row, Transcript
 from evals.stats import Estimate
+from pir_serve.commands.tables import put
 
 _SHARES = {
     "recovered_gap": "recovered gap",
@@ -38,30 +39,29 @@ def print_summary(
     rows: Sequence[Row], transcripts: Sequence[Transcript], prices: Prices, options: GradingOptions | None = None
 ) -> None:
     """A table for each task, to stdout; with a judge, what it finds of answers and asks."""
-    console = Console(width=None if Console().is_terminal else 120)
     judge = options.judge if options else None
     scored = with_helpfulness(graded(rows, transcripts, options), judge)
     for task in dict.fromkeys(row.task for row in rows):
         of_task = [one for one in scored if one.row.task == task]
         found = figures(of_task)
-        console.print(_table(task, of_task, found))
+        put(_table(task, of_task, found))
         for name, label in (_SHARES | _COUNTS).items():
             if name in found:
-                console.print(f"  {label:<38} {shown(name, found[name])}", highlight=False, markup=False)
+                click.echo(f"  {label:<38} {shown(name, found[name])}")
         if unjudged := sum(not ask.items for one in of_task for ask in one.asks):
-            console.print(f"  {unjudged} asks are unjudged", highlight=False)
+            click.echo(f"  {unjudged} asks are unjudged")
     faults = Counter(f"{t.culprit}: {t.error}" for t in transcripts if t.stop == "error")
     faults += Counter(f"format: {kind}" for t in transcripts for kind in t.format_errors)
     for fault, count in faults.most_common(10):
-        console.print(f"  {count} x {fault}", highlight=False, markup=False)
-    console.print(f"  {len(transcripts)} conversations", highlight=False)
+        click.echo(f"  {count} x {fault}")
+    click.echo(f"  {len(transcripts)} conversations")
     spent = bills(scored, prices)
     for party, bill in spent.items():
         cost = "" if bill.cost is None else f", cost {money(bill.cost)}"
         tokens = f"{bill.tokens_in} tokens in, {bill.tokens_out} out"
-        console.print(f"  {PARTIES[party]}: {tokens}{cost}", highlight=False)
+        click.echo(f"  {PARTIES[party]}: {tokens}{cost}")
     if (total := total_cost(spent)) is not None:
-        console.print(f"  in all: cost {money(total)}", highlight=False)
+        click.echo(f"  in all: cost {money(total)}")
 
 
 def _table(task: str, of_task: Sequence[Scored], found: Mapping[str, Estimate]) -> Table:

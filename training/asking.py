@@ -17,10 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import Progress
-
 from evals.problems import Problem
+from pir_serve.commands.tables import progress_bar
 from pir_serve.errors import ConfigError
 from pir_serve.markup import TAGS
 from training import augment, stage
@@ -119,7 +117,7 @@ async def by_model(
 ) -> Yield:
     """Rows of every usable trace, added to `ledger` in the order in which they are done."""
     found, gate = Yield(traces=len(traces)), asyncio.Semaphore(a.concurrency)
-    with Progress(console=Console(stderr=True)) as progress:
+    with progress_bar() as progress:
         task = progress.add_task("augment", total=len(traces))
 
         async def one(trace: ScoredTrace) -> None:

@@ -15,9 +15,7 @@ from pathlib import Path
 from statistics import fmean, quantiles
 from typing import Any
 
-from rich.console import Console
-from rich.progress import Progress
-
+from pir_serve.commands.tables import progress_bar
 from pir_serve.errors import ConfigError
 from pir_serve.prompt import PromptCodec
 from training import stage
@@ -92,7 +90,7 @@ def entropy(a: EntropyArguments) -> None:
 
 async def _score_all(scorer: Scorer, items: Sequence[Item], ledger: stage.Ledger, concurrency: int) -> list[str]:
     gate, failed = asyncio.Semaphore(concurrency), list[str]()
-    with Progress(console=Console(stderr=True)) as progress:
+    with progress_bar() as progress:
         task = progress.add_task("entropy", total=len(items))
 
         async def one(item: Item) -> None:

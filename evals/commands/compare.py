@@ -7,7 +7,6 @@ import math
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from evals.commands.grading_options import grading_options
@@ -16,6 +15,7 @@ from evals.grading import GradingOptions
 from evals.metrics import is_share
 from evals.report.labels import label
 from evals.stats import Estimate
+from pir_serve.commands.tables import put
 
 _RUN = click.Path(file_okay=False, path_type=Path)
 _SHOWN = (
@@ -84,7 +84,6 @@ def compare(
 
 
 def _print(found: list[TaskComparison], show_all: bool) -> None:
-    console = Console(width=None if Console().is_terminal else 120, highlight=False)
     for task in found:
         smoke = ", a smoke test only" if task.num_rows < SMOKE_ROWS else ""
         title = f"{task.task}: {task.num_rows} rows{smoke}"
@@ -92,17 +91,17 @@ def _print(found: list[TaskComparison], show_all: bool) -> None:
         shown = {name: d for name, d in task.differences.items() if show_all or (name.startswith(_SHOWN) and d.p < 1)}
         for name, difference in shown.items():
             table.add_row(label(name), *_cells(name, difference.estimate), f"{difference.p:.4f}")
-        console.print(table if shown else f"{title}\n  no figure differs", markup=False)
+        put(table if shown else f"{title}\n  no figure differs")
         if task.mcnemar:
             only = task.mcnemar
-            console.print(f"  right only in the first: {only.only_first}, only in the second: {only.only_second}")
-        console.print(f"  interactive accuracy: p = {task.p:.4f}; corrected for {len(found)} tasks: {task.p_holm:.4f}")
+            click.echo(f"  right only in the first: {only.only_first}, only in the second: {only.only_second}")
+        click.echo(f"  interactive accuracy: p = {task.p:.4f}; corrected for {len(found)} tasks: {task.p_holm:.4f}")
         least = task.minimum_effect
         effect = "none, they hardly differ" if math.isnan(least) else f"{100 * least:.1f} points"
-        console.print(f"  least effect that this many rows would show (80 % power): {effect}")
+        click.echo(f"  least effect that this many rows would show (80 % power): {effect}")
         if any(task.only_in):
             first, second = task.only_in
-            console.print(f"  left out: {first} conversations only in the first, {second} only in the second")
+            click.echo(f"  left out: {first} conversations only in the first, {second} only in the second")
 
 
 def _cells(name: str, found: Estimate) -> tuple[str, str]:

@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedColumn
 from rich.table import Table
 
 from evals.data.fetch import Held, cache_folder, fetch, held
 from evals.data.registry import DataError, DataSet, data_sets, named
+from pir_serve.commands.tables import progress_bar, put
 
 
 @click.group(
@@ -46,7 +46,7 @@ def list_(as_json: bool) -> None:
     table = Table("name", "what", "records", "licence", "here", box=None)
     for name, dataset in data_sets().items():
         table.add_row(name, dataset.title, str(dataset.records), dataset.license, states[name].state)
-    Console(width=None if Console().is_terminal else 200).print(table, highlight=False)
+    put(table)
     click.echo(f"\nThey lie in {cache_folder()}; `pir eval data fetch NAME` downloads one.")
 
 
@@ -60,22 +60,26 @@ def _entry(dataset: DataSet, here: Held) -> dict[str, object]:
 def fetch_(names: tuple[str, ...]) -> None:
     """Download data sets, or go on where a download broke off."""
     try:
-        for dataset in [named(name) for name in names]:
-            here = _fetch(dataset)
-            click.echo(f"{dataset.name}: {here.path} ({here.bytes} bytes, licence {dataset.license})")
-            if here.state == "recorded":
-                click.echo(
-                    f"  sha256 {here.sha256} was recorded, not checked: the registry has none for this file", err=True
-                )
+        chosen = [named(name) for name in names]
     except DataError as error:
         raise click.ClickException(str(error)) from error
-    except OSError as error:
-        raise click.ClickException(f"cannot write to {cache_folder()}: {error.strerror or error}") from error
+    for dataset in chosen:
+        try:
+            here = _fetch(dataset)
+        except DataError as error:
+            raise click.ClickException(str(error)) from error
+        except OSError as error:
+            raise click.ClickException(f"cannot write to {cache_folder()}: {error.strerror or error}") from error
+        click.echo(f"{dataset.name}: {here.path} ({here.bytes} bytes, licence {dataset.license})")
+        if here.state == "recorded":
+            click.echo(
+                f"  sha256 {here.sha256} was recorded, not checked: the registry has none for this file", err=True
+            )
 
 
 def _fetch(dataset: DataSet) -> Held:
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with progress_bar(*columns, transient=True) as bar:
         task = bar.add_task(dataset.name, total=None)
         return fetch(dataset, progress=lambda done, total: bar.update(task, completed=done, total=total))
 

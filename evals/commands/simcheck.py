@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from evals.commands.parsing import assignments, data_files
 from evals.runs import RunError
 from evals.simulators import SIMULATORS, simulator
+from pir_serve.commands.tables import put
 
 if TYPE_CHECKING:
     from evals.rows import Row
@@ -108,12 +108,11 @@ def _print(fidelity: Fidelity) -> None:
         value = "not measured" if one.value is None else f"{one.value:.1%}"
         mark = " by design" if one.by_design else "" if one.passed else " FAILED"
         table.add_row(one.name, value + mark, f"{one.wants} {one.limit:.0%}", str(one.n), one.says)
-    console = Console(width=None if Console().is_terminal else 160)
-    console.print(table, highlight=False)
+    put(table)
     for one in fidelity.checks:
         if not one.passed:
             for example in one.examples:
-                console.print(f"  {one.name}: {example}", highlight=False, markup=False)
+                click.echo(f"  {one.name}: {example}")
     about = f"{', '.join(fidelity.tasks)}, {fidelity.rows} rows, {fidelity.replies} replies"
     if fidelity.tokens:
         about += f", {fidelity.tokens} tokens, {fidelity.retried} replies retried"

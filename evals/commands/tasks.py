@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 
 import click
-from rich.console import Console
 from rich.table import Table
+
+from pir_serve.commands.tables import put
 
 
 @click.command(
@@ -37,4 +38,4 @@ def tasks(name: str | None, as_json: bool) -> None:
     for entry in entries:
         options = ", ".join(f"{option}={json.dumps(value)}" for option, value in entry.options.items())
         table.add_row(entry.name, entry.version, ", ".join(entry.members) or options)
-    Console(width=None if Console().is_terminal else 160).print(table, highlight=False)
+    put(table)

@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from pir_serve.access.keys import ApiKey, Limits, make_key
 from pir_serve.commands.stores import with_store
+from pir_serve.commands.tables import put
 from pir_serve.store.base import Store
 
 _COUNT = click.IntRange(1, 1_000_000_000)
@@ -79,7 +79,7 @@ async def list_keys(store: Store, *, as_json: bool) -> None:
         table.add_row(
             key.id, key.name, key.tenant, made, "revoked" if key.revoked else limits or "as the server is set"
         )
-    Console(highlight=False, markup=False).print(table)
+    put(table)
 
 
 @keys.command()

@@ -15,6 +15,7 @@ from rich.console import Console
 from pir_serve.commands.printing import Printer
 from pir_serve.commands.remote import Remote
 from pir_serve.commands.session_views import session_tree, sessions_table
+from pir_serve.commands.tables import put
 
 _PATH = ("pir", "sessions")
 _MAX_PAGE = 100
@@ -76,7 +77,7 @@ def list_sessions(gateway: Remote, status: str | None, search: str | None, limit
     elif not found:
         click.echo("no sessions" + (" like that" if status or search else ""))
     else:
-        Console(highlight=False).print(sessions_table(found))
+        put(sessions_table(found))
         if cursor is not None:
             click.echo(f"there are more than these {len(found)}; --limit shows more", err=True)
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import click
 import orjson
-from rich.console import Console
 from rich.table import Table
 
 from pir_serve.api.session_views import export_row
 from pir_serve.commands.stores import with_store
+from pir_serve.commands.tables import put
 from pir_serve.store.base import Store
 
 _AT_ONCE = 64
@@ -58,7 +58,7 @@ async def stats(store: Store, *, as_json: bool) -> None:
     table = Table("tenant", "open questions", "finished", "sessions", "responses", box=None)
     for row in rows:
         table.add_row(*(str(value) for value in row.values()))
-    Console(highlight=False, markup=False).print(table)
+    put(table)
     click.echo(f"{len(rows)} tenant(s)" + ("" if size is None else f", {size / 1e6:.1f} MB"))
 
 
