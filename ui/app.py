@@ -44,9 +44,9 @@ def build(users: Users, runs: Runs) -> gr.Blocks:
                 problems, parts = explore_tab(runs)
         chat = Chat(users.gateway_of, log, box, desk, here)
         side = Sidebar(users.gateway_of)
-        _wire_chat(chat, settings, exports)
+        replies = _wire_chat(chat, settings, exports)
         problems.click(None, None, None, js="() => pir.tab('Chat')")
-        problems.click(chat.act, [desk, *settings[:4]], chat.outputs, **QUIET)
+        replies.append(problems.click(chat.act, [desk, *settings[:4]], chat.outputs, **QUIET))
         looked: dict[str, Any] = {
             "fn": side.look,
             "inputs": [search, shown, here],
@@ -55,6 +55,8 @@ def build(users: Users, runs: Runs) -> gr.Blocks:
         }
         for trigger in (search.input, shown.change, here.change, gr.Timer(_POLL_S).tick):
             trigger(**looked)
+        for replied in replies:
+            replied.then(**looked)
         here.change(None, here, None, js="(id) => pir.address(id)")
         new.click(chat.new, desk, chat.outputs, **QUIET)
 
@@ -122,18 +124,21 @@ def _chat() -> tuple[gr.HTML, gr.Textbox, list[gr.Button]]:
     return log, box, exports
 
 
-def _wire_chat(chat: Chat, settings: list[Any], exports: list[gr.Button]) -> None:
-    """What the box, the buttons of the log and those above it do."""
+def _wire_chat(chat: Chat, settings: list[Any], exports: list[gr.Button]) -> list[Any]:
+    """What the box, the buttons of the log and those above it do; the events that end with a reply."""
     log, box, desk = chat.log, chat.box, chat.desk
     options = settings[:4]
-    box.submit(chat.send, [box, desk, *options], chat.outputs, **QUIET)
-    log.click(chat.act, [desk, *options], chat.outputs, **QUIET)
+    replies: list[Any] = [
+        box.submit(chat.send, [box, desk, *options], chat.outputs, **QUIET),
+        log.click(chat.act, [desk, *options], chat.outputs, **QUIET),
+    ]
     box.stop(chat.stop, desk, None, **QUIET)
     parcel = gr.JSON(visible="hidden", label="File to save")
     for kind, button in zip(FORMATS, exports, strict=True):
         button.click(partial(exported, kind), desk, parcel, **QUIET).then(
             None, parcel, None, js="(file) => pir.save(file)"
         )
+    return replies
 
 
 async def _settings_of(users: Users, settings: list[Any], saved: list[Any], request: gr.Request) -> Frame:
