@@ -37,13 +37,20 @@ _OPTIONS = (
         "--judge-votes", type=click.IntRange(min=1), default=1, show_default=True, help="An odd number is never tied."
     ),
     click.option(
+        "--judge-max-tokens",
+        type=click.IntRange(min=1),
+        default=4096,
+        show_default=True,
+        help="Of one vote, a reasoning judge's thoughts included.",
+    ),
+    click.option(
         "--judge-cache",
         type=click.Path(dir_okay=False, path_type=Path),
-        help="Keeps votes, so that none is paid twice.",
+        help="Keeps votes, so that none is paid twice; `run` and `report` keep them in the run's folder by themselves.",
     ),
 )
 
-GRADING = ("grader", "judge_url", "judge_model", "judge_api_key", "judge_votes", "judge_cache")
+GRADING = ("grader", "judge_url", "judge_model", "judge_api_key", "judge_votes", "judge_max_tokens", "judge_cache")
 """Their names, as parameters."""
 
 
@@ -70,7 +77,9 @@ def kept_in(options: GradingOptions, run: Path) -> GradingOptions:
         return options
 
 
-def judge_of(url: str | None, model: str | None, api_key: str, votes: int, cache: Path | None) -> Judge | None:
+def judge_of(
+    url: str | None, model: str | None, api_key: str, votes: int, max_tokens: int, cache: Path | None
+) -> Judge | None:
     """Raises: click.UsageError: one of address and model is missing; click.FileError: the cache cannot be read."""
     from evals.grading.judge import Judge  # the SDK takes a while to import
 
@@ -79,6 +88,6 @@ def judge_of(url: str | None, model: str | None, api_key: str, votes: int, cache
     if url is None or model is None:
         raise click.UsageError("a judge needs both --judge-url and --judge-model")
     try:
-        return Judge(url, model, api_key, votes, cache)
+        return Judge(url, model, api_key, votes, cache, max_tokens=max_tokens)
     except (OSError, ValueError) as error:
         raise click.FileError(str(cache), str(error)) from error

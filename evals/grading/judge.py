@@ -105,6 +105,8 @@ class Judge:
     cache: Path | None = None
     """A file of JSON lines that keeps votes; None keeps them in memory."""
     timeout_s: float = 60.0
+    max_tokens: int = 4096
+    """Of one vote, a reasoning judge's thoughts included; a model that never ends costs no more."""
     _kept: Kept = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -143,7 +145,7 @@ class Judge:
             async with openai.AsyncOpenAI(
                 base_url=self.base_url, api_key=self.api_key, timeout=self.timeout_s
             ) as client:
-                llm = LLM(client, self.model, ATTEMPTS)
+                llm = LLM(client, self.model, ATTEMPTS, self.max_tokens)
                 written = await llm.write(rubric.form, messages, temperature=temperature, seed=number * ATTEMPTS)
         except LLMError as error:
             raise JudgeError(f"the judge gave no verdict: {error}", error.spent) from error
