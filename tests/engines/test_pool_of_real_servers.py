@@ -22,7 +22,7 @@ from pir_serve.settings import BUILTIN_MODEL, Settings
 from tests.engines.servers import RealServer, serving
 from tests.serve.served import SECRET, Served, served_as, settle
 
-pytestmark = [pytest.mark.engines, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.engines, pytest.mark.timeout(3600)]
 
 NEEDED_BYTES = 5 << 30
 """Available for both: some 2 GB each, and the gateway. vLLM itself refuses to start below its share of the machine's."""
