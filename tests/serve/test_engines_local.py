@@ -6,43 +6,22 @@ import asyncio
 import contextlib
 import math
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tokenizers import Tokenizer
 
 from pir_serve.engines.base import LegRequest, SamplingParams, TokenChunk, Usage
 from pir_serve.errors import ConfigError, ContextLengthExceeded, EngineRejected, EngineUnavailable
-from tests.engines.tiny_checkpoint import corpus, write_checkpoint
+from tests.engines.tiny_checkpoint import write_checkpoint
 
 torch = pytest.importorskip("torch")
 
 from pir_serve.engines.local import LocalEngine  # noqa: E402
+from tests.serve.local_checkpoint import Checkpoint, collect  # noqa: E402
 
 GREEDY = SamplingParams(temperature=0.0)
-
-
-@dataclass
-class Checkpoint:
-    directory: Path
-    model: Any
-    tokenizer: Tokenizer
-
-    def prompt(self, k: int, num: int = 40) -> list[int]:
-        ids: list[int] = self.tokenizer.encode(" ".join(corpus(12, seed=k))).ids[:num]
-        return ids
-
-    def greedy(self, prompt: list[int], num: int) -> tuple[list[int], list[float]]:
-        """Greedy ids and their log-probabilities from transformers, past any EOS."""
-        ids, logprobs = list(prompt), []
-        with torch.no_grad():
-            for _ in range(num):
-                row = self.model(torch.tensor([ids])).logits[0, -1].log_softmax(-1)
-                ids.append(int(row.argmax()))
-                logprobs.append(float(row.max()))
-        return ids[len(prompt) :], logprobs
 
 
 @pytest.fixture(scope="module")
@@ -57,18 +36,6 @@ async def engine(checkpoint: Checkpoint) -> AsyncIterator[LocalEngine]:
     async with contextlib.aclosing(LocalEngine(checkpoint.directory)) as engine:
         await engine.start()
         yield engine
-
-
-async def collect(engine: LocalEngine, request: LegRequest) -> TokenChunk:
-    """The whole leg as one chunk; checks what holds for every leg."""
-    chunks = [chunk async for chunk in engine.generate(request)]
-    assert [c.finish_reason for c in chunks[:-1]] == [None] * (len(chunks) - 1)
-    ids = tuple(i for c in chunks for i in c.token_ids)
-    logprobs = tuple(p for c in chunks for p in c.logprobs)
-    usage = chunks[-1].usage
-    assert usage is not None and usage.completion_tokens == len(ids)
-    assert len(logprobs) == (len(ids) if request.logprobs else 0)
-    return TokenChunk(ids, "".join(c.text for c in chunks), logprobs, chunks[-1].finish_reason, usage)
 
 
 async def test_greedy_ids_and_logprobs_are_those_of_transformers(engine: LocalEngine, checkpoint: Checkpoint) -> None:
