@@ -13,6 +13,7 @@ import os
 import random
 import shutil
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from pir_serve.errors import ConfigError
 from pir_serve.prompt import PromptCodec
 from training import stage
 from training.contract import training_codec, write_contract
-from training.engines import InProcessEngine
+from training.engines import ColocateEngine, InProcessEngine
 from training.grpo_trainer import USGRPOTrainer, row_columns
 from training.judge import Judge, LlmJudge, RuleJudge
 from training.rewards import RewardConfig
@@ -96,7 +97,10 @@ class RolloutArguments:
     max_asks: int = field(default=5, metadata={"help": "N of the paper; one ask more ends the rollout without reward."})
     slots: int = field(default=64, metadata={"help": "Rollouts decoded together, in process."})
     engine_url: str | None = field(
-        default=None, metadata={"help": "vLLM server that TRL syncs weights to; default: sample in process."}
+        default=None,
+        metadata={
+            "help": "vLLM server that TRL syncs weights to; default: in process, by vLLM with vllm_mode colocate."
+        },
     )
     simulator_timeout_s: float = field(default=60.0, metadata={"help": "After it the rollout is unscored."})
     resample_rounds: int = field(
@@ -127,10 +131,10 @@ def validation_rows(n: int, seed: int = 5) -> list[Row]:
     return [Row.of(make_pair(split, seed, index)[index % 2], "generated") for index in range(n)]
 
 
-def make_engine(arguments: RolloutArguments) -> Engine:
-    if arguments.engine_url is None:
-        return InProcessEngine(Path(arguments.model), slots=arguments.slots)
-    return VllmEngine(arguments.engine_url)
+def make_engine(arguments: RolloutArguments, config: GRPOConfig) -> Engine:
+    if arguments.engine_url is not None:
+        return VllmEngine(arguments.engine_url)
+    return ColocateEngine() if config.use_vllm else InProcessEngine(Path(arguments.model), slots=arguments.slots)
 
 
 def make_judge(arguments: RolloutArguments) -> Judge:
@@ -165,13 +169,29 @@ def check(arguments: RolloutArguments, config: GRPOConfig) -> None:
         raise ConfigError(f"model: {arguments.model} is no checkpoint folder")
     if config.temperature != 1.0 or config.top_p != 1.0:
         raise ConfigError("temperature and top_p must be 1: log-probabilities are those of the untouched distribution")
-    if arguments.engine_url is not None and not config.use_vllm:
-        raise ConfigError("engine_url needs use_vllm: true: TRL has to send the server each step's weights")
+    _check_vllm(arguments, config)
     per_rank = config.per_device_train_batch_size * config.steps_per_generation
     if per_rank % config.num_generations:
         raise ConfigError(
             f"per_device_train_batch_size * steps_per_generation = {per_rank} must be a multiple of num_generations = "
             f"{config.num_generations}: a process refills whole groups"
+        )
+
+
+def _check_vllm(arguments: RolloutArguments, config: GRPOConfig) -> None:
+    if arguments.engine_url is not None and not (config.use_vllm and config.vllm_mode == "server"):
+        raise ConfigError(
+            "engine_url needs use_vllm: true and vllm_mode: server: TRL sends the server each step's weights"
+        )
+    if not config.use_vllm:
+        return
+    if arguments.engine_url is None and config.vllm_mode != "colocate":
+        raise ConfigError("use_vllm needs engine_url, the server, or vllm_mode: colocate")
+    is_divided = config.vllm_tensor_parallel_size != 1 or config.vllm_enable_sleep_mode
+    if config.vllm_mode == "colocate" and is_divided:
+        raise ConfigError(
+            "vllm_mode: colocate needs vllm_tensor_parallel_size: 1 and no vllm_enable_sleep_mode: requests come and go as "
+            "users reply; leave the trainer room with vllm_gpu_memory_utilization"
         )
 
 
@@ -191,7 +211,10 @@ def grpo(arguments: RolloutArguments, config: GRPOConfig) -> None:
         ConfigError: settings that do not fit each other, or files that cannot be read.
     """
     check(arguments, config)
+    if config.use_vllm and find_spec("vllm") is None:
+        raise ConfigError("use_vllm: vllm is not installed here; pip install trl[vllm]")
     torch.set_num_threads(arguments.threads)
+    config.vllm_importance_sampling_correction = False  # importance_cap does it, once
     config.model_init_kwargs = {"dtype": torch.float32, **(config.model_init_kwargs or {})}
     try:
         scorer = Scorer(
@@ -222,7 +245,7 @@ def grpo(arguments: RolloutArguments, config: GRPOConfig) -> None:
     train_rows = Dataset.from_list([row_columns(row) for row in rows])
     eval_rows = [row_columns(row) for row in validation_rows(arguments.eval_problems)]
     rollouts = Rollouts(
-        make_engine(arguments),
+        make_engine(arguments, config),
         codec,
         max_tokens=config.max_completion_length,
         max_asks=arguments.max_asks,

@@ -22,7 +22,7 @@ from trl import GRPOTrainer
 from trl.rewards import get_soft_overlong_punishment
 
 from evals.rows import Row
-from training.engines import InProcessEngine
+from training.engines import ColocateEngine, InProcessEngine, Stepped
 from training.rollout import Job, Rollout, Rollouts, timing
 from training.scoring import Score, Scorer
 from training.users import Users
@@ -81,6 +81,8 @@ class USGRPOTrainer(GRPOTrainer):
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="You are using 'rollout_func'")
             super().__init__(reward_funcs=[self.reward], rollout_func=_hand_over, **of_trl)
+        if isinstance(rollouts.engine, ColocateEngine):
+            rollouts.engine.attach(self.vllm_generation.llm)
         if overlong_cache:
             self._overlong = get_soft_overlong_punishment(self.max_completion_length, overlong_cache)
 
@@ -102,8 +104,11 @@ class USGRPOTrainer(GRPOTrainer):
 
     def _load_weights(self) -> None:
         """Sample from the weights as they are now. On vLLM this is a collective: every process takes part."""
-        if isinstance(self.rollouts.engine, InProcessEngine):
-            self.rollouts.engine.load(self.accelerator.unwrap_model(self.model).state_dict())
+        engine = self.rollouts.engine
+        if isinstance(engine, Stepped):
+            engine.busy_s = 0.0
+        if isinstance(engine, InProcessEngine):
+            engine.load(self.accelerator.unwrap_model(self.model).state_dict())
         elif self.use_vllm and self.state.global_step != self._last_loaded_step:
             self.vllm_generation.sync_weights()
             self._last_loaded_step: int = self.state.global_step
@@ -161,7 +166,7 @@ class USGRPOTrainer(GRPOTrainer):
     def _report(self, first: Sequence[Played], group_size: int, wall_s: float) -> None:
         """Metrics of the rollouts as first drawn (problems that refill chose would flatter them), and of the refill."""
         engine = self.rollouts.engine
-        decode_s = engine.busy_s if isinstance(engine, InProcessEngine) else None
+        decode_s = engine.busy_s if isinstance(engine, Stepped) else None
         figures = dict(timing([played.rollout for played in first], wall_s, decode_s))
         figures["groups/without_signal"] = _without_signal(first, group_size)
         figures["groups/without_signal_after_refill"] = _without_signal(self._played, group_size)

@@ -212,6 +212,7 @@ def pir_train(*args: str) -> Result:
     return CliRunner().invoke(train, ["grpo", *args])
 
 
+VLLM = ["--use_vllm", "true", "--vllm_mode"]
 CPU = ["--use_cpu", "true", "--bf16", "false"]
 
 
@@ -228,6 +229,13 @@ CPU = ["--use_cpu", "true", "--bf16", "false"]
         (["--model", str(BUILTIN_MODEL), "--simulator", "llm", *CPU], "base_url"),
         (["--model", str(BUILTIN_MODEL), "--simulator_kwargs", "{", *CPU], "simulator_kwargs"),
         (["--model", str(BUILTIN_MODEL), "--engine_url", "http://localhost:1", *CPU], "use_vllm"),
+        (["--model", str(BUILTIN_MODEL), *VLLM, "server", *CPU], "engine_url"),
+        (["--model", str(BUILTIN_MODEL), "--engine_url", "http://localhost:1", *VLLM, "colocate", *CPU], "vllm_mode"),
+        (
+            ["--model", str(BUILTIN_MODEL), *VLLM, "colocate", "--vllm_tensor_parallel_size", "2", *CPU],
+            "parallel_size: 1",
+        ),
+        (["--model", str(BUILTIN_MODEL), *VLLM, "colocate", "--vllm_enable_sleep_mode", "true", *CPU], "sleep_mode"),
         (["--model", str(BUILTIN_MODEL), "--rows", "none.jsonl", *CPU], "none.jsonl"),
         (["--model", str(BUILTIN_MODEL), "--learning_rate", "fast", *CPU], "learning_rate"),
     ],
