@@ -46,27 +46,36 @@ class Server:
 
     command: Sequence[str]
     """`{port}` stands for the port."""
+    ready: str = "/"
+    """Path that answers once it can be used."""
     port: int = field(default_factory=_free_port)
-    env: dict[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def start(self, path: str = "/") -> None:
-        env = {k: v for k, v in os.environ.items() if not k.startswith(("PIR_", "OPENAI_"))} | self.env
+    def start(self) -> None:
+        self.begin()
+        self.wait()
+
+    def begin(self) -> None:
+        env = {k: v for k, v in os.environ.items() if not k.startswith(("PIR_", "OPENAI_"))}
         command = [sys.executable, "-m", *(part.format(port=self.port) for part in self.command)]
         self.process = subprocess.Popen(command, cwd=ROOT, env=env | {"GRADIO_ANALYTICS_ENABLED": "False"})
+
+    def wait(self) -> None:
+        """Until it can be used."""
+        assert self.process is not None
         until = time.monotonic() + START_S
         while time.monotonic() < until:
-            assert self.process.poll() is None, f"{command} ended with {self.process.returncode}"
+            assert self.process.poll() is None, f"{self.command} ended with {self.process.returncode}"
             try:
-                urllib.request.urlopen(self.url + path, timeout=2).close()
+                urllib.request.urlopen(self.url + self.ready, timeout=2).close()
                 return
             except OSError:
-                time.sleep(0.1)
-        raise AssertionError(f"{command} does not answer")
+                time.sleep(0.05)
+        raise AssertionError(f"{self.command} does not answer")
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
         if self.process is not None:
@@ -79,9 +88,15 @@ class Server:
             self.process = None
 
 
-def gateway_server(folder: Path, **env: str) -> Server:
+def gateway_server(folder: Path) -> Server:
     """The gateway with the built-in model."""
-    return Server(["pir_serve.cli", "serve", "--port", "{port}", "--store", str(folder / "pir.db")], env=env)
+    return Server(["pir_serve.cli", "serve", "--port", "{port}", "--store", str(folder / "pir.db")], "/ready")
+
+
+def scripted_server(folder: Path, *keys: str) -> Server:
+    """A gateway that starts much faster, with API keys if there are any."""
+    files = [str(folder / "pir.db"), str(folder / "tokenizer")]
+    return Server(["tests.ui.scripted_gateway", "{port}", *files, *keys], "/ready")
 
 
 def ui_server(gateway: str, *options: str) -> Server:
@@ -89,39 +104,51 @@ def ui_server(gateway: str, *options: str) -> Server:
 
 
 @contextmanager
-def running(server: Server, ready: str = "/") -> Iterator[Server]:
+def running(*servers: Server) -> Iterator[None]:
+    """They start side by side: importing is what takes long."""
     try:
-        server.start(ready)
-        yield server
+        for server in servers:
+            server.begin()
+        for server in servers:
+            server.wait()
+        yield
     finally:
-        server.stop()
+        for server in servers:
+            server.stop()
+
+
+Pair = tuple[Server, Server]
+"""A gateway, and the web app over it."""
+
+
+@contextmanager
+def pair(gateway: Server, *options: str) -> Iterator[Pair]:
+    app = ui_server(gateway.url, *options)
+    with running(gateway, app):
+        yield gateway, app
 
 
 @pytest.fixture(scope="session")
-def builtin(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running(gateway_server(tmp_path_factory.mktemp("builtin")), "/ready") as server:
-        yield server
+def builtin_pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    with pair(gateway_server(tmp_path_factory.mktemp("builtin"))) as servers:
+        yield servers
 
 
 @pytest.fixture(scope="session")
-def scripted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("scripted")
-    started = ["tests.ui.scripted_gateway", "{port}", str(folder / "pir.db"), str(folder / "tokenizer")]
-    with running(Server(started), "/ready") as server:
-        yield server
+def builtin(builtin_pair: Pair) -> Server:
+    return builtin_pair[0]
 
 
 @pytest.fixture(scope="session")
-def app(builtin: Server) -> Iterator[Server]:
+def app(builtin_pair: Pair) -> Server:
     """The web app over the built-in model."""
-    with running(ui_server(builtin.url)) as server:
-        yield server
+    return builtin_pair[1]
 
 
 @pytest.fixture(scope="session")
-def scripted_app(scripted: Server) -> Iterator[Server]:
-    with running(ui_server(scripted.url)) as server:
-        yield server
+def scripted_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with pair(scripted_server(tmp_path_factory.mktemp("scripted"))) as (_, app):
+        yield app
 
 
 @pytest.fixture(scope="module")

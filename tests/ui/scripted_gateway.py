@@ -1,4 +1,4 @@
-"""A gateway over a scripted engine that takes its time: `python -m tests.ui.scripted_gateway PORT STORE TOKENIZER`."""
+"""A gateway over a scripted, slow engine: `python -m tests.ui.scripted_gateway PORT STORE TOKENIZER [KEY ...]`."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def play(prompt: str) -> str | Line:
     return Line(f"\nThe unit is {told[-1]}.\nNow it is clear.\n</think>\n{MATHS}", delay_s=0.02)
 
 
-def main(port: int, store: Path, tokenizer: Path) -> None:
+def main(port: int, store: Path, tokenizer: Path, *keys: str) -> None:
     if not (tokenizer / "tokenizer.json").exists():
         write_tokenizer(tokenizer)
-    settings = Settings(port=port, store=store, tokenizer=tokenizer, shutdown_s=1)
+    settings = Settings(port=port, store=store, tokenizer=tokenizer, api_key=keys, shutdown_s=1)
     model = ServedModel("scripted", ScriptedEngine(tokenizer, play), PromptCodec.load(tokenizer))
     run(Gateway(settings, [model], SqliteStore(settings.store_path), build_secret(settings)))
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]))
+    main(int(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3]), *sys.argv[4:])

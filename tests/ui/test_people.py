@@ -14,7 +14,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
-from tests.ui.conftest import TANKS, Server, Shoot, answer_is, ask_card, gateway_server, running, say, ui_server, visit
+from tests.ui.conftest import TANKS, Server, Shoot, answer_is, ask_card, pair, say, scripted_server, visit
 
 
 def serious(page: Page) -> list[str]:
@@ -51,12 +51,12 @@ def test_axe_finds_nothing_serious(page: Page, app: Server, theme: str, shoot: S
 def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The app with two users, each with a gateway key."""
     folder = tmp_path_factory.mktemp("guarded")
-    gateway = gateway_server(folder, PIR_API_KEY="key-of-ann-1,key-of-bob-2")
     users = folder / "users.toml"
     users.write_text(
         '[ann]\npassword = "apple"\napi_key = "key-of-ann-1"\n[bob]\npassword = "berry"\napi_key = "key-of-bob-2"\n'
     )
-    with running(gateway, "/ready"), running(ui_server(gateway.url, "--users", str(users))) as app:
+    gateway = scripted_server(folder, "key-of-ann-1", "key-of-bob-2")
+    with pair(gateway, "--users", str(users)) as (_, app):
         yield app
 
 

@@ -69,12 +69,28 @@ def test_a_person_answers_on_a_page_and_the_run_goes_on(
     assert any(turn["kind"] == "answer" and turn["disclosed"] for turn in kept)
 
 
-def test_a_run_that_is_killed_takes_the_page_along(page: Page, builtin: Server, tmp_path: Path) -> None:
-    with run(builtin, tmp_path) as (process, address):
-        page.goto(address)
-        expect(page.locator("#log .ask")).to_be_visible(timeout=60_000)
-        process.kill()
+def test_hostile_cards_are_text_and_the_page_ends_with_the_run(page: Page) -> None:
+    hostile = '<img src=x onerror="window.hacked=1">'
+    card = {"row_id": hostile, "told": hostile, "knows": [hostile], "history": [[hostile, hostile]], "ask": hostile}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ui.person"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert process.stdin and process.stdout
+        page.goto(json.loads(process.stdout.readline()))
+        expect(page.get_by_text("The model reasons")).to_be_visible()
+        process.stdin.write(json.dumps(card) + "\n")
+        process.stdin.flush()
+        expect(page.locator("#log .ask .question")).to_have_text(hostile)
+        assert page.evaluate("window.hacked") is None
+        page.get_by_role("button", name="I don’t know").click()
+        assert json.loads(process.stdout.readline()) == "I don't know."
+        process.stdin.close()  # as when the run is killed
         expect(page.get_by_text("The run is over")).to_be_visible()
+        process.wait(15)
+    finally:
+        process.kill()
+        process.wait()
 
 
 def test_a_page_without_a_person_is_refused(tmp_path: Path) -> None:

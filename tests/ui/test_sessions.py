@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.ui.conftest import TANKS, Server, Shoot, answer_is, ask_card, gateway_server, running, say, ui_server, visit
+from tests.ui.conftest import TANKS, Server, Shoot, answer_is, ask_card, pair, say, scripted_server, visit
 
 LOAVES = "Each loaf uses several eggs. The number of loaves Sven makes is 10. How many eggs are needed in total?"
 
@@ -24,18 +23,14 @@ def asked(page: Page, app: Server, problem: str = TANKS) -> str:
     return page.url
 
 
-@pytest.fixture
-def own(tmp_path: Path) -> Iterator[tuple[Server, Server]]:
-    """A gateway that may be killed, and the app over it."""
-    gateway = gateway_server(tmp_path)
-    with running(gateway, "/ready"), running(ui_server(gateway.url)) as app:
-        yield gateway, app
-
-
 def test_a_question_survives_reload_a_killed_gateway_and_another_device(
-    page: Page, browser: Browser, own: tuple[Server, Server], shoot: Shoot
+    page: Page, browser: Browser, tmp_path: Path, shoot: Shoot
 ) -> None:
-    gateway, app = own
+    with pair(scripted_server(tmp_path)) as (gateway, app):
+        _survives(page, browser, gateway, app, shoot)
+
+
+def _survives(page: Page, browser: Browser, gateway: Server, app: Server, shoot: Shoot) -> None:
     address = asked(page, app)
     page.reload()
     ask_card(page)
@@ -46,7 +41,7 @@ def test_a_question_survives_reload_a_killed_gateway_and_another_device(
     page.keyboard.press("Enter")
     expect(page.locator("#log .trouble")).to_contain_text("What you wrote is still here")
     expect(page.locator("#composer textarea")).to_have_value("7 guests")
-    gateway.start("/ready")
+    gateway.start()
     expect(page.locator("#banner .away")).to_have_count(0)
     elsewhere = browser.new_context(viewport={"width": 390, "height": 800})
     try:
@@ -57,12 +52,14 @@ def test_a_question_survives_reload_a_killed_gateway_and_another_device(
         assert phone.evaluate("document.documentElement.scrollWidth <= innerWidth")
         shoot(phone, "09-phone")
         say(phone, "14 guests")
-        answer_is(phone, "2")
+        answer_is(phone, "twice")
+        expect(phone.locator("#log .step").nth(2)).to_have_text("The unit is 14 guests.")
         shoot(phone, "10-phone-answer")
     finally:
         elsewhere.close()
     page.keyboard.press("Enter")
-    answer_is(page, "4")
+    answer_is(page, "twice")
+    expect(page.locator("#log .step").nth(2)).to_have_text("The unit is 7 guests.")
     expect(page.locator("#log .switch")).to_contain_text("2 / 2")
 
 

@@ -76,7 +76,8 @@ def runs_app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         played = [_transcript(row, asks=folder.name == "asking") for row in rows]
         (folder / "transcripts.jsonl").write_text("".join(json.dumps(t.to_json()) + "\n" for t in played))
     view = ["pir_serve.cli", "eval", "view", *map(str, folders), "--no-browser", "--port", "{port}"]
-    with running(Server([*view, "--base-url", "http://127.0.0.1:1"])) as server:
+    server = Server([*view, "--base-url", "http://127.0.0.1:1"])
+    with running(server):
         yield server
 
 
