@@ -86,7 +86,7 @@ async def _user(number: int, leg: LegFunction, traffic: Traffic, figures: Figure
                 written += new
             figures.tokens += len(written)
             ids = [*ids, *written, *(draw.randrange(traffic.vocab) for _ in range(draw.randint(5, 25)))]
-            await asyncio.sleep(draw.expovariate(1 / traffic.pause_s))
+            await asyncio.sleep(traffic.pause_s * draw.expovariate(1))
 
 
 @contextlib.asynccontextmanager
@@ -161,6 +161,8 @@ def main() -> None:
     parser.add_argument("--pause", type=float, default=0.3, help="mean pause before an answer, seconds")
     parser.add_argument("--json", type=Path, help="also write the figures here")
     args = parser.parse_args()
+    if args.turns < 2:
+        parser.error("--turns: 2 or more, as what is measured is resuming too")
     results = asyncio.run(run(args.model_dir, args.users, args.turns, args.pause))
     if args.json:
         args.json.write_text(json.dumps([asdict(figures) | figures.row() for figures in results], indent=1))

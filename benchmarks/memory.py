@@ -26,16 +26,16 @@ _IN_FLIGHT = 32
 _EACH_TENTH = 10
 _MOST_STORED = 1000
 _WARM_UP = 15_000
-"""Until the store is full, and the caches of the database and the allocator with it."""
+"""Requests until the store is full, and the caches of the database and the allocator with it."""
 
 
-async def measure(served: Started, engine: Started, requests: int, steps: int) -> list[tuple[int, float]]:
+async def measure(served: Started, engine: Started, requests: int, steps: int, warm_up: int) -> list[tuple[int, float]]:
     """(requests served, memory in KB), from the end of the warm-up on."""
     desk, plan = Desk(served, engine, 1), Plan(48)
     out: list[tuple[int, float]] = []
     done = 0
     for step in range(-1, steps):
-        count = _WARM_UP if step < 0 else requests // steps
+        count = warm_up if step < 0 else requests // steps
         await _serve(desk, plan, done, count)
         done += count
         out.append((done, served.rss_bytes() / 1024))
@@ -66,6 +66,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--requests", type=int, default=50_000)
     parser.add_argument("--steps", type=int, default=10)
+    parser.add_argument("--warm-up", type=int, default=_WARM_UP, help="requests before the first reading")
     parser.add_argument("--tokenizer", type=Path, default=BUILTIN_MODEL)
     args = parser.parse_args()
     variables = {"PIR_MAX_STORED": str(_MOST_STORED)}
@@ -73,7 +74,7 @@ def main() -> None:
         mock_engine(args.tokenizer, ()) as engine,
         gateway(engine.url, args.tokenizer, (), variables=variables) as served,
     ):
-        points = uvloop.run(measure(served, engine, args.requests, args.steps))
+        points = uvloop.run(measure(served, engine, args.requests, args.steps, args.warm_up))
     print(page_head("Memory over many requests", "memory"))
     print(Table(["requests", "memory MB"], [[f"{x:,}", f"{y / 1024:.1f}"] for x, y in points]))
     found = slope(points)
