@@ -35,13 +35,11 @@ class AnswerPage:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         """The page says that the run is over, and ends."""
-        if self._process.stdin and not self._process.stdin.closed:
-            self._process.stdin.close()
         try:
-            self._process.wait(10)
+            self._process.communicate(timeout=10)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait()
+            self._process.communicate()
 
     def converse(self, card: Card) -> str:
         """The answer, with its end of line; empty if the page has gone."""

@@ -42,7 +42,7 @@ def web_app(gateway_url: str) -> Iterator[None]:
     finally:
         process.terminate()
         try:
-            process.wait(5)
+            process.communicate(timeout=5)
         except subprocess.TimeoutExpired:
             process.kill()
-            process.wait()
+            process.communicate()

@@ -75,8 +75,8 @@ def test_hostile_cards_are_text_and_the_page_ends_with_the_run(page: Page) -> No
     process = subprocess.Popen(
         [sys.executable, "-m", "ui.person"], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
+    assert process.stdin and process.stdout
     try:
-        assert process.stdin and process.stdout
         page.goto(json.loads(process.stdout.readline()))
         expect(page.get_by_text("The model reasons")).to_be_visible()
         process.stdin.write(json.dumps(card) + "\n")
@@ -91,6 +91,7 @@ def test_hostile_cards_are_text_and_the_page_ends_with_the_run(page: Page) -> No
     finally:
         process.kill()
         process.wait()
+        process.stdout.close()
 
 
 def test_a_page_without_a_person_is_refused(tmp_path: Path) -> None:
