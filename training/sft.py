@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
+import random
 import shutil
 import tempfile
 from dataclasses import dataclass, field
@@ -55,6 +56,9 @@ class DataArguments:
     user_suffix: str = field(
         default="",
         metadata={"help": "Behind the first user message: a text or `method`, which asks for a box; default likewise."},
+    )
+    share: float = field(
+        default=1.0, metadata={"help": "Of the usable rows, drawn by seed: for comparing amounts of data."}
     )
     mask_responses: bool = field(default=True, metadata={"help": "Leave the user's responses out of the loss."})
     lora_r: int = field(default=0, metadata={"help": "Rank of LoRA adapters on all linear layers; 0: train it all."})
@@ -104,6 +108,8 @@ def check(data: DataArguments, config: SFTConfig) -> None:
         raise ConfigError(f"model: {data.model} is no checkpoint folder")
     if data.dtype not in ("float32", "bfloat16"):
         raise ConfigError(f"dtype is {data.dtype!r}; it must be float32 or bfloat16")
+    if not 0 < data.share <= 1:
+        raise ConfigError(f"share is {data.share}; it must be above 0 and at most 1")
     if config.packing and config.packing_strategy == "wrapped":
         raise ConfigError("packing_strategy: wrapped cuts rows and lets them see each other; use bfd")
     if config.packing and not config.max_length:
@@ -173,6 +179,9 @@ def _dataset(
     log.info("%s: %d rows, left out: %s", path, len(fitting), left_out)
     if not fitting:
         raise ConfigError(f"{path}: no usable row; left out: {left_out}")
+    if data.share < 1 and path == data.rows:
+        fitting = random.Random(config.seed).sample(fitting, max(1, round(data.share * len(fitting))))
+        log.info("%s: %d of them drawn", path, len(fitting))
     return Dataset.from_list(fitting)
 
 
