@@ -201,10 +201,9 @@ class ColocateEngine(Stepped):
             logprobs=0 if request.logprobs else None,
             output_kind=RequestOutputKind.FINAL_ONLY,
         )
-        named: str = self._engine.add_request(
-            f"leg-{next(self._numbers)}", {"prompt_token_ids": request.prompt_ids}, params
-        )
-        return named
+        name = f"leg-{next(self._numbers)}"  # outputs bear it; what vLLM returns here is an id of its own
+        self._engine.add_request(name, {"prompt_token_ids": request.prompt_ids}, params)
+        return name
 
     def _step(self) -> Iterable[tuple[str, TokenChunk]]:
         return [(output.request_id, _whole(output)) for output in self._engine.step() if output.finished]
