@@ -7,22 +7,18 @@ this is about the wire: a form that is asked for comes, and what does not fit en
 from __future__ import annotations
 
 import asyncio
-import json
-from pathlib import Path
 from typing import Literal
 
 import openai
 import pytest
-from click.testing import CliRunner
 from pydantic import BaseModel
 
-from evals.cli import evaluation
+from evals.grading.judge import HELPFULNESS, Judge, JudgeError
 from evals.llm import LLM, LLMError, Written
 from evals.rows import Row
 from evals.simulators import Intent, Response, SimulatorError, simulator
 from evals.tasks.pir_builtin.utils import rows
 from tests.engines.conftest import Target
-from tests.evals.scripted_server import PlainServer, Script, lines, oracle_asker, serving
 
 pytestmark = [
     pytest.mark.parametrize("target", [pytest.param("vllm", marks=pytest.mark.engines)], indirect=True),
@@ -89,29 +85,19 @@ async def test_a_user_responds_from_its_facts_or_fails_and_says_nothing(target: 
     print(f"\n{len(outcomes) - failed} responses, {failed} failures of the simulator")
 
 
-def test_a_whole_evaluation_with_user_and_judge_on_the_engine(target: Target, model: str, tmp_path: Path) -> None:
-    run, url = tmp_path / "run", f"{target.url}/v1"
-    user = {"model": model, "base_url": url, "max_tokens": 80, "temperature": 1.0}
-    options = [f"--user-option={name}={value}" for name, value in user.items()]
-    judge = ["--judge-url", url, "--judge-model", model, "--judge-max-tokens", "80", "--judge-price-in", "1000"]
-    with serving(PlainServer(Script(ROWS, oracle_asker))) as server:
-        played = ["--base-url", server.url, "--conditions", "interactive", "--user", "llm", "--max-error-rate", "1"]
-        data = ["--tasks", "pir_builtin", "--option", "pairs=3", "--option", "split=heldout_numbers"]
-        done = CliRunner().invoke(evaluation, ["run", *data, *played, *options, "-o", str(run), *judge])
-    assert done.exit_code == 0, done.output
-    transcripts = lines(run / "transcripts.jsonl")
-    assert len(transcripts) == len(ROWS)
-    asks = [turn for line in transcripts for turn in line["turns"]]
-    failed = [line for line in transcripts if line["stop"] == "error"]
-    assert {line["culprit"] for line in failed} <= {"simulator"}
-    assert all("nothing usable" in line["error"] and line["lost_simulator_tokens"] for line in failed)
-    assert len(failed) + len(asks) >= len(INCOMPLETE), "every missing fact was asked for: response or failure"
-    assert CliRunner().invoke(evaluation, ["report", str(run), *judge]).exit_code == 0
-    found = json.loads((run / "report" / "results.json").read_text())
-    figures = found["intervals"]["pir_builtin"]
-    if asks:
-        assert figures["asks_unjudged"]["n"] == len(asks)
-        judged = round(len(asks) * (1 - figures["asks_unjudged"]["value"]))
-        assert figures.get("helpfulness", {"n": 0})["n"] == judged
-        assert found["costs"]["pir_builtin"]["judge"]["cost"] > 0
-    print(f"\n{len(asks)} asks, {len(failed)} failures of the simulator, judged: {figures.get('helpfulness')}")
+def test_a_judge_gives_every_item_or_no_verdict(target: Target, model: str) -> None:
+    judge = Judge(f"{target.url}/v1", model, votes=3, max_tokens=250)
+    verdicts = failures = 0
+    for row in INCOMPLETE:
+        material = {"intent": row.full, "shown": row.shown, "earlier": [], "question": "How many are there?"}
+        try:
+            found = judge.judge(HELPFULNESS, material)
+        except JudgeError as error:
+            failures += 1
+            assert "the JSON is broken" in str(error), "the form was asked for and came"
+            assert error.spent.completion_tokens > 0
+        else:
+            verdicts += 1
+            assert set(found.items) == set(HELPFULNESS.items) and found.spent.calls >= 3
+    assert verdicts + failures == len(INCOMPLETE)
+    print(f"\n{verdicts} verdicts, {failures} failures of the judge")

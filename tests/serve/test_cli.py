@@ -84,7 +84,7 @@ def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
         ([], {"PIR_STRICT_RESUME": "perhaps"}, "true or false"),
         ([], {"PIR_ENGINE": "llama"}, "one of local, vllm, sglang"),
         (["--port", "99999"], {}, "between 0 and 65535"),
-        (["--ask", "often"], {}, "auto, never or max=N"),
+        (["--ask", "often"], {}, "auto, never, max=N or N"),
         (["--host", "0.0.0.0"], {}, "PIR_API_KEY"),
         ([], {"PIR_API_KEY": "short"}, "shorter than 8"),
         (
