@@ -15,6 +15,7 @@ import dataclasses
 import os
 import re
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -44,6 +45,10 @@ from benchmarks.report import Table, spread
 from pir_serve.settings import BUILTIN_MODEL
 
 OURS, DIRECT = "pir serve", "direct"
+PEERS = ("smg", "vllm-router", "litellm")
+WORDS = """All send the same request to the same mock engine and get the same tokens. The others pass bytes on; the gateway
+reads each token, holds back what may be a tag (once in a reply three tokens: that is its p99 between arrivals), and keeps a
+trajectory. *Added* is beyond *direct* in the same round. LiteLLM's proxy sits out what it cannot carry."""
 _TEXT = re.compile(rb'"(?:reasoning_)?content": ?"[^"]')
 _LITELLM = """
 model_list:
@@ -226,11 +231,22 @@ def page(results: Results) -> str:
             work.append([load.name, name, tokens, spread(requests, 0), spent])
         direct = [r.count / r.wall_s for r in rounds[DIRECT]]
         work.append([load.name, DIRECT, "-", spread(direct, 0), "-"])
-    parts += [str(Table(head, lines))]
+    parts += [WORDS, str(Table(head, lines))]
     parts += [str(Table(["load", "gateway", "streamed tokens a core-second", "requests/s", "CPU ms a request"], work))]
+    parts += [str(Table(["streamed tokens a core-second, ours to theirs", *PEERS], _ratios(results)))]
     parts.append(str(Table(["gateway", "memory MB"], [[n, f"{mb:.0f}"] for n, mb in results.rss_mb.items()])))
     parts += [f"{name} was left out: {why}." for name, why in results.left_out.items()]
     return "\n\n".join(parts) + "\n"
+
+
+def _ratios(results: Results) -> list[list[str]]:
+    """Of medians, by load."""
+    lines = []
+    for load in (one for one in LOADS if one.stream):
+        rounds = results.rounds[load.name]
+        cpu = {name: statistics.median(r.gateway_cpu_s / r.count for r in rounds[name]) for name in rounds}
+        lines.append([load.name, *(f"{cpu[name] / cpu[OURS]:.2f}" if name in cpu else "-" for name in PEERS)])
+    return lines
 
 
 def run(venvs: Path, tokenizer: Path, rounds: int, share: float) -> Results:
@@ -241,7 +257,7 @@ def run(venvs: Path, tokenizer: Path, rounds: int, share: float) -> Results:
         engine = stack.enter_context(mock_engine(tokenizer, cores.engine))
         ours = stack.enter_context(gateway(engine.url, tokenizer, cores.gateway))
         targets = {DIRECT: Target(engine.url, engine.process), OURS: Target(ours.url, ours.process)}
-        for name in ("smg", "vllm-router", "litellm"):
+        for name in PEERS:
             print(f"starting {name}", file=sys.stderr, flush=True)
             try:
                 targets[name] = stack.enter_context(peer(name, venvs, engine.url, cores.gateway))

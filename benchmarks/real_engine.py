@@ -159,7 +159,8 @@ def page(results: Results) -> str:
     return "\n\n".join(
         [
             f"Real vLLM, {load.in_flight} in flight, {load.count} complete problems a round of at most {load.max_tokens} "
-            f"tokens, {load.rounds} rounds, direct and gateway in turns. Median (lowest to highest). Other programs used "
+            f"tokens, {load.rounds} rounds, direct and gateway in turns. Median (lowest to highest). "
+            "Programs other than client and gateway (vLLM itself, mostly) used "
             f"{100 * results.others_share:.0f} % of the machine.",
             str(Table(head, lines)),
             f"Throughput through the gateway / direct: {ratio:.3f}; the bar is >= {_BAR}: {verdict}.",

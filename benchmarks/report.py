@@ -254,15 +254,24 @@ finds the suspension by the transcript's hash and sends the engine the exact ids
 is on the disk (fsync) before its last chunk leaves: that is most of what its end costs."""
 MEMORY = """A gateway of its own, warmed up with 256 replies; then so many conversations stop at a question. Suspended
 trajectories live on the disk, not in memory; what grows is caches and the allocator."""
-MORE = """- `python -m benchmarks.store`: how fast suspensions are stored, and found by every rung of the ladder among ten and a
+MORE = """Pages of other runs, printed by:
+
+- `make bench-peers` (`python -m benchmarks.peers`): [beside smg, vllm-router and LiteLLM's
+  proxy](benchmarks/peers.md).
+- `python -m benchmarks.resume`: [a resume over a real vLLM and SGLang](benchmarks/resume.md), beside the exact ids
+  sent directly, the trajectory as text, a cold cache and starting over.
+- `python -m benchmarks.real_engine`: [throughput over a real vLLM](benchmarks/real-engine.md), through the gateway
+  and direct.
+
+Run them yourself:
+
+- `python -m benchmarks.store`: how fast suspensions are stored, and found by every rung of the ladder among ten and a
   hundred thousand, in SQLite and in PostgreSQL.
 - `python -m benchmarks.hot_path`: CPU time of a request and of a token in the gateway's own code, without sockets.
-- `make bench-peers` (`python -m benchmarks.peers`): beside smg, vllm-router and LiteLLM's proxy, in one run.
-- `python -m benchmarks.resume`: a resume over a real vLLM and SGLang, beside the exact ids sent directly, the trajectory
-  as text, a cold cache and starting over.
 - `python -m benchmarks.memory`: whether memory grows over 50,000 requests.
 - `python -m benchmarks.local_decoder`: our own decoder beside transformers' continuous batching.
-- `python -m benchmarks.real_engine`: throughput through the gateway over a real vLLM, beside vLLM direct."""
+- `python -m benchmarks.rollout` and `python -m benchmarks.logprob_gap`: rollouts for training: interleaved against
+  turn by turn, and how far sampler and trainer are apart."""
 
 
 def _local_words(local: LocalUser) -> str:

@@ -49,6 +49,12 @@ from pir_serve.store.sealed import load_or_create_secret
 from pir_serve.store.sqlite import SqliteStore
 from pir_serve.trajectory import Author, Segment, Trajectory
 
+WORDS = """*Resume*: the answer to a question that the gateway keeps, sent to the gateway. *Direct*: the same ids sent to the
+engine, which still has their prefix. *Text*: the trajectory as text, tokenized anew, as the published demo sends it.
+*Cold*: the same ids, with nothing cached. *Starting over*: the reasoning generated again. Both engines serve the
+built-in model (stretched to long contexts) on the CPU, so that the gateway's own 2 ms stand against the work of a
+very small model: the ratios to direct are the worst case.
+"""
 MODEL = "stretched"
 CONTEXT = 5120
 _TENANT = "local"
@@ -237,7 +243,7 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, nargs="+", default=[300, 1500, 4000], help="of reasoning")
     parser.add_argument("--tries", type=int, default=9)
     args = parser.parse_args()
-    print(page_head("Resuming a paused reasoning", "resume"), flush=True)
+    print(page_head("Resuming a paused reasoning", "resume"), WORDS, sep="\n", flush=True)
     with stretched_model() as model:
         for kind in ("vllm", "sglang"):
             if python := getattr(args, kind):

@@ -14,7 +14,10 @@ MUST_LEARN: dict[str, Callable[[dict[str, Any]], bool]] = {
     "the loss of the base fell": lambda r: r["base"]["loss"] < 2.5,
     "the passive base never asks": lambda r: _asked(r["evaluation"]["base"]["heldout_numbers"], "complete")[0] == 0,
     "after SFT the model asks, and more where a fact is missing (p < 0.05)": lambda r: _asks_where_it_lacks(
-        r["evaluation"]["model"]["validation"]
+        r["evaluation"]["sft"]["validation"]
+    ),
+    "US-GRPO's reward tells rollouts of a problem apart": lambda r: any(
+        row["frac_reward_zero_std"] < 1 for row in r["grpo"]["log"]
     ),
 }
 """What a miniature run shows reliably; how often it asks and how right it is needs the full one."""
@@ -36,7 +39,9 @@ def _asks_where_it_lacks(conditions: dict[str, Any]) -> bool:
 
 def check(out: Path) -> None:
     """Raises: ConfigError, naming what a run did not learn."""
-    results = {name: json.loads((out / f"{name}.json").read_text()) for name in ("base", "asking", "evaluation")}
+    results = {
+        name: json.loads((out / f"{name}.json").read_text()) for name in ("base", "asking", "grpo", "evaluation")
+    }
     failed = [claim for claim, holds in MUST_LEARN.items() if not holds(results)]
     print("\n".join(f"{'FAILED' if claim in failed else 'ok':>6}  {claim}" for claim in MUST_LEARN))
     if failed:

@@ -97,24 +97,29 @@ class Desk:
 Script = Sequence[str | Line] | Callable[[str], str | Line]
 
 
+def desk_of(
+    folder: Path,
+    script: Script,
+    *,
+    tokenizer: Path,
+    engine: dict[str, Any] | None = None,
+    kept: Store | None = None,
+    **settings: Any,
+) -> Desk:
+    """A gateway over a scripted engine, with its database in `folder`: not started yet."""
+    scripted = ScriptedEngine(tokenizer, script, **(engine or {}))
+    chosen = Settings(**{"store": folder / "pir.db", "tokenizer": tokenizer, "model_name": "scripted", **settings})
+    checked: Engine = scripted
+    model = ServedModel("scripted", checked, PromptCodec.load(tokenizer), folder=tokenizer)
+    return Desk(Gateway(chosen, [model], kept or SqliteStore(chosen.store_path), SECRET), scripted)
+
+
 @pytest.fixture
 def make_desk(tokenizer_dir: Path, tmp_path: Path) -> Callable[..., Desk]:
-    """`make_desk(script, engine={...}, tokenizer=..., kept=store, **settings)`: not started yet."""
+    """`make_desk(script, engine={...}, tokenizer=..., kept=store, **settings)`, as `desk_of`."""
 
-    def make(
-        script: Script,
-        *,
-        engine: dict[str, Any] | None = None,
-        tokenizer: Path | None = None,
-        kept: Store | None = None,
-        **settings: Any,
-    ) -> Desk:
-        folder = tokenizer or tokenizer_dir
-        scripted = ScriptedEngine(folder, script, **(engine or {}))
-        chosen = Settings(**{"store": tmp_path / "pir.db", "tokenizer": folder, "model_name": "scripted", **settings})
-        checked: Engine = scripted
-        model = ServedModel("scripted", checked, PromptCodec.load(folder), folder=folder)
-        return Desk(Gateway(chosen, [model], kept or SqliteStore(chosen.store_path), SECRET), scripted)
+    def make(script: Script, *, tokenizer: Path | None = None, **more: Any) -> Desk:
+        return desk_of(tmp_path, script, tokenizer=tokenizer or tokenizer_dir, **more)
 
     return make
 
