@@ -16,7 +16,7 @@ import pytest
 from pir_serve.engines.base import Engine, LegRequest, SamplingParams, TokenChunk
 from pir_serve.engines.sglang import SglangEngine
 from pir_serve.engines.verify import verify
-from pir_serve.errors import ContextLengthExceeded, EngineRejected, EngineUnavailable
+from pir_serve.errors import ContextLengthExceeded, EngineRejected
 from pir_serve.prompt import Message, PromptCodec
 from pir_serve.trajectory import Author, Segment
 from tests.engines.conftest import Oracle, Target
@@ -261,21 +261,3 @@ async def test_bad_ids_never_reach_the_engine(engine: Engine, oracle: Oracle) ->
 
 async def test_the_gateways_tokenizer_is_the_engines(engine: Engine, oracle: Oracle) -> None:
     assert await verify(engine, PromptCodec.load(oracle.directory)) == []  # type: ignore[arg-type]
-
-
-async def test_an_engine_killed_midway_is_unavailable_and_the_ids_so_far_stand(
-    target: Target, engine: Engine, oracle: Oracle
-) -> None:
-    """The last test of each target: it leaves no server behind."""
-    if target.kind != "local" and target.server is None:
-        pytest.skip("this server is not ours to kill")
-    received: list[int] = []
-    with pytest.raises(EngineUnavailable):
-        async for chunk in engine.generate(endless(oracle)):
-            received += chunk.token_ids
-            if len(received) >= 5:
-                await engine.aclose() if target.server is None else await asyncio.to_thread(target.server.kill)
-    assert len(received) >= 5
-    assert not await engine.healthy()
-    with pytest.raises(EngineUnavailable):
-        await leg_of(engine, LegRequest([5], 5))
