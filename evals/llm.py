@@ -175,7 +175,8 @@ def _object_in(text: str) -> Any:
     Raises:
         ValueError: there is none.
     """
-    text = text.rpartition("</think>")[2]
+    if not text.lstrip().startswith("{"):  # else the tag is in one of its strings
+        text = text.rpartition("</think>")[2]
     start = text.find("{")
     if start < 0:
         raise ValueError("there is no JSON object")

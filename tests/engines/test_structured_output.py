@@ -94,7 +94,7 @@ def test_a_judge_gives_every_item_or_no_verdict(target: Target, model: str) -> N
             found = judge.judge(HELPFULNESS, material)
         except JudgeError as error:
             failures += 1
-            assert "the JSON is broken" in str(error), "the form was asked for and came"
+            assert "nothing usable in 3 attempts: the JSON is broken" in str(error), "the form was asked for and came"
             assert error.spent.completion_tokens > 0
         else:
             verdicts += 1

@@ -88,6 +88,11 @@ async def test_thoughts_and_wrapping_around_the_object_are_left_out(around):
         assert (await user_of(llm).respond(ASK, intent=INTENT)).text == "Eighteen of them."
 
 
+async def test_a_tag_of_thinking_within_the_reply_is_text():
+    async with serving(written(reply="It is </think> 18.")) as llm:
+        assert (await user_of(llm).respond(ASK, intent=INTENT)).text == "It is </think> 18."
+
+
 async def test_an_endpoint_that_refuses_schemas_is_asked_without():
     def picky(body):
         if body.get("response_format", {}).get("type") == "json_schema":
