@@ -65,9 +65,9 @@ def _runs(runs: Runs) -> None:
     conditions = list(dict.fromkeys(one.condition for scored in runs.scored.values() for one in scored))
     with gr.Row(elem_id="filters"):
         inputs: list[Any] = [
-            gr.Dropdown(names, value=begin.first, label="Run", min_width=120),
+            gr.Dropdown(names, value=begin.first, label="Run", min_width=160),
             gr.Dropdown(
-                [("None", ""), *((name, name) for name in names)], value=begin.second, label="Beside it", min_width=120
+                [("None", ""), *((name, name) for name in names)], value=begin.second, label="Beside it", min_width=160
             ),
             gr.Dropdown(
                 [*TAGS, *([DIFFERS] if names[1:] else [])], multiselect=True, label="Only", scale=2, min_width=160

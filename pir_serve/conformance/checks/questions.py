@@ -127,5 +127,7 @@ async def node(bench: Bench) -> None:
     require(first == asked.session, f"pir.node of a question is {first!r}, its session {asked.session!r}")
     replies = [await bench.answer(asked) for _ in range(2)]
     ids = [first, *(reply.pir.get("node") for reply in replies)]
-    require(all(isinstance(one, str) and one for one in ids), f"pir.node is {ids!r} of a question and two answers to it")
+    require(
+        all(isinstance(one, str) and one for one in ids), f"pir.node is {ids!r} of a question and two answers to it"
+    )
     require(len(set(ids)) == len(ids), f"pir.node is {ids!r}: replies share an id")
