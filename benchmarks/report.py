@@ -262,16 +262,16 @@ MORE = """Pages of other runs, printed by:
   sent directly, the trajectory as text, a cold cache and starting over.
 - `python -m benchmarks.real_engine`: [throughput over a real vLLM](benchmarks/real-engine.md), through the gateway
   and direct.
+- `python -m benchmarks.store`: [how fast suspensions are stored](benchmarks/store.md), and found by every rung of
+  the ladder among ten and a hundred thousand, in SQLite and in PostgreSQL.
+- `python -m benchmarks.memory`: [whether memory grows](benchmarks/memory.md) over 65,000 requests.
+- `python -m benchmarks.rollout`: [rollouts for training](benchmarks/rollout.md), interleaved against turn by turn.
 
 Run them yourself:
 
-- `python -m benchmarks.store`: how fast suspensions are stored, and found by every rung of the ladder among ten and a
-  hundred thousand, in SQLite and in PostgreSQL.
 - `python -m benchmarks.hot_path`: CPU time of a request and of a token in the gateway's own code, without sockets.
-- `python -m benchmarks.memory`: whether memory grows over 50,000 requests.
 - `python -m benchmarks.local_decoder`: our own decoder beside transformers' continuous batching.
-- `python -m benchmarks.rollout` and `python -m benchmarks.logprob_gap`: rollouts for training: interleaved against
-  turn by turn, and how far sampler and trainer are apart."""
+- `python -m benchmarks.logprob_gap`: how far the sampler in process and the trainer are apart."""
 
 
 def _local_words(local: LocalUser) -> str:

@@ -37,6 +37,8 @@ _SECRET = b"s" * 32
 _LOOKUPS = 1000
 _PUTS = 300
 _FILLERS = 8
+_AUTOVACUUM = """PostgreSQL plans for an empty table until its autovacuum, once a minute, has seen the rows: lookups that come
+before that (10,000 rows are filled in half a minute) take 7 to 10 ms by hash, later 0.9 ms."""
 
 
 def make_trajectory(rng: random.Random, tokens: int, question: str) -> Trajectory:
@@ -204,6 +206,8 @@ def main() -> None:
     size_kb = len(codec.dump(make_trajectory(random.Random(7), args.tokens, "How many?"))) / 1024
     print(f"Trajectories of {args.tokens:,} tokens, {size_kb:.1f} KB each, behind {args.messages} messages.\n")
     print(table(measured))
+    if args.database:
+        print(f"\n{_AUTOVACUUM}")
     for one in measured:
         print(
             f"\n{one.store}, {one.rows:,} rows: filled at {one.put_per_s:,.0f} a second by {_FILLERS} clients, each row "
