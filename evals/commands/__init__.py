@@ -7,7 +7,7 @@ COMMANDS = {
     "compare": "Compare two runs: paired tests, with corrections.",
     "table": "Print several runs, or the parts of one, as a table.",
     "report": "Write a run's report: Markdown, CSV, JSON, plots.",
-    "view": "Read a run's conversations in one HTML page.",
+    "view": "Read the conversations of runs in the browser.",
     "agreement": "Compare a judge with people's labels.",
     "uncertainty": "Tell whether uncertainty shows a missing premise.",
     "simcheck": "Check a user simulator: leaks, faithfulness, and more.",

@@ -9,6 +9,7 @@ import click
 
 from pir_serve.config import REQUEST_KEYS, Config, load
 from pir_serve.config_example import example as example_text
+from pir_serve.engines.completions import without_credentials
 from pir_serve.settings import Settings
 
 
@@ -55,7 +56,7 @@ def _summary(found: Config) -> str:
     lines = [f"{found.path or 'no file'}: all is well", f"  listens on {settings.host}:{settings.port}"]
     lines += [f"  {settings.workers} workers"] * (settings.workers > 1)
     for model in found.models:
-        where = ", ".join(model.engine_url) or "in this process"
+        where = ", ".join(map(without_credentials, model.engine_url)) or "in this process"
         lines.append(f"  model {model.name}: {model.engine}, {where}{_requests(model)}")
     lines.append(f"  open questions: {settings.store_name}")
     return "\n".join(lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from contextlib import nullcontext
 from pathlib import Path
@@ -74,18 +75,19 @@ def serve(with_ui: bool, **flags: Any) -> None:
     """
     config = load(os.environ, **flags)
     set_up_logging(config.settings.log_level, config.settings.log_format)
+    say = functools.partial(announce, with_ui)
     with web_app(address(config.settings)) if with_ui else nullcontext():
         if config.settings.workers > 1:
-            run_workers(config, flags, announce)
+            run_workers(config, flags, say)
         else:
             gateway = build_gateway(config.settings, config.models)
             reloader = Reloader(gateway, config, lambda: load(os.environ, **flags))
-            run(gateway, lambda port: announce(gateway, port), reloader=reloader)
+            run(gateway, functools.partial(say, gateway), reloader=reloader)
     click.echo("stopped")
 
 
-def announce(gateway: Gateway, port: int) -> None:
-    click.echo(welcome(gateway, port))
+def announce(with_ui: bool, gateway: Gateway, port: int) -> None:
+    click.echo(welcome(gateway, port, with_ui=with_ui))
 
 
 def address(settings: Settings, port: int | None = None) -> str:
@@ -94,8 +96,8 @@ def address(settings: Settings, port: int | None = None) -> str:
     return f"http://{'127.0.0.1' if host in ('0.0.0.0', '[::]') else host}:{settings.port if port is None else port}"
 
 
-def welcome(gateway: Gateway, port: int) -> str:
-    """What a newcomer needs to go on; all of it true of this very gateway."""
+def welcome(gateway: Gateway, port: int, *, with_ui: bool = False) -> str:
+    """What a newcomer needs to go on; all of it true of this very gateway. A web app beside it says its address itself."""
     settings = gateway.settings
     served = next(iter(gateway.models.values()))
     models = ", ".join(f"{model.name} ({model.engine.name})" for model in gateway.models.values())
@@ -123,7 +125,8 @@ def welcome(gateway: Gateway, port: int) -> str:
         ]
     else:
         lines.append(f"  try it: pir chat --base-url {url}")
-    lines.append(f"  in a browser: pir ui --base-url {url}" + ("" if is_installed() else f"   (first: {HOW})"))
+    if not with_ui:
+        lines.append(f"  in a browser: pir ui --base-url {url}" + ("" if is_installed() else f"   (first: {HOW})"))
     return "\n".join([*lines, "  Ctrl-C stops."])
 
 

@@ -68,7 +68,7 @@ class CompletionsEngine(ABC):
         """
         self.url = url.rstrip("/").removesuffix("/v1")
         self.model = model
-        self.name = f"{self.kind} {_without_credentials(self.url)}"
+        self.name = f"{self.kind} {without_credentials(self.url)}"
         self.max_model_len = 0
         self.vocab_size = vocab_size
         headers = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
@@ -292,7 +292,7 @@ def _words(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-def _without_credentials(url: str) -> str:
+def without_credentials(url: str) -> str:
     """For logs, metrics and `/ready`."""
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))

@@ -217,6 +217,7 @@ async def test_the_start_line_says_what_this_gateway_is(make_desk: MakeDesk, tmp
     desk = make_desk(curious)
     async with desk.gateway.running():
         text = welcome(desk.gateway, 8123)
+        assert "pir ui" in text and "pir ui" not in welcome(desk.gateway, 8123, with_ui=True)
     assert "http://127.0.0.1:8123/v1" in text and "anybody on this machine only" in text and "scripted" in text
     assert "little world" not in text
 

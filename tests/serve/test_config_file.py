@@ -180,6 +180,14 @@ def test_check_says_what_requests_go_by(file: Path) -> None:
     assert "model b: local, in this process, ask never, temperature 1.0, top_k 20\n" in said
 
 
+def test_check_shows_no_credentials_of_engines(file: Path, tokenizer_dir: Path) -> None:
+    file.write_text(
+        f'[models.a]\nengine = "vllm"\nengine_url = "http://me:secret@gpu:8001"\ntokenizer = "{tokenizer_dir}"\n'
+    )
+    said = pir("config", "check", str(file)).output
+    assert "vllm, http://gpu:8001" in said and "secret" not in said
+
+
 def test_check_says_what_would_be_served(file: Path) -> None:
     file.write_text('[models.tiny]\nengine = "local"\n')
     said = pir("config", "check", env={"PIR_CONFIG": str(file), "PIR_PORT": "8123"}).output
