@@ -182,9 +182,11 @@ def test_check_says_what_requests_go_by(file: Path) -> None:
 
 def test_check_shows_no_credentials_of_engines(file: Path, tokenizer_dir: Path) -> None:
     file.write_text(
-        f'[models.a]\nengine = "vllm"\nengine_url = "http://me:secret@gpu:8001"\ntokenizer = "{tokenizer_dir}"\n'
+        f'[models.a]\nengine = "vllm"\nmodel = "m"\nengine_url = "http://me:secret@gpu:8001"\ntokenizer = "{tokenizer_dir}"\n'
     )
-    said = pir("config", "check", str(file)).output
+    result = pir("config", "check", str(file))
+    said = result.output
+    assert result.exit_code == 0, result.exception
     assert "vllm, http://gpu:8001" in said and "secret" not in said
 
 
