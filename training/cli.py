@@ -106,6 +106,7 @@ def tiny(config: Path, output: Path, overrides: tuple[str, ...], until: str, che
     help="Of the user; again for more.",
 )
 @click.option("--seed", type=int, default=31, show_default=True, help="Of the problems.")
+@click.option("--separately", is_flag=True, help="Show how each checkpoint changed, not the mean of all (seeds).")
 @click.option("--processes", type=click.IntRange(1), default=2, show_default=True)
 def study(before: Path, after: tuple[Path, ...], output: Path, personas: tuple[str, ...], **settings: Any) -> None:
     """Compare checkpoints of the generated domain on the same held-out pairs: accuracy, asks and turns, with intervals.
@@ -120,11 +121,39 @@ def study(before: Path, after: tuple[Path, ...], output: Path, personas: tuple[s
         raise click.ClickException(f"{error.name} is missing: training needs `make setup-train`") from error
     try:
         config = comparing.StudyConfig(output, personas=cast(tuple[Persona, ...], personas), **settings)
-        click.echo(comparing.markdown(comparing.study(config, before, after)))
+        click.echo(comparing.study(config, before, after)["table"])
     except ConfigError as error:
         raise click.ClickException(error.message) from error
     except KeyboardInterrupt:
         raise click.ClickException("interrupted; the same command goes on from here") from None
+
+
+@train.command()
+@click.argument("runs", type=FOLDER, nargs=-1, required=True)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="The picture: .svg, .png or .pdf.",
+)
+@click.option(
+    "--smooth", type=click.IntRange(1), default=10, show_default=True, help="Updates over which the lines are averaged."
+)
+def curves(runs: tuple[Path, ...], output: Path, smooth: int) -> None:
+    """Draw accuracy and asking over the updates of US-GRPO runs.
+
+    \b
+    pir train curves out/grpo_1 out/grpo_2 out/grpo_3 -o out/curves.svg
+    """
+    try:
+        from training import curves as drawing
+
+        drawing.draw(runs, output, smooth=smooth)
+    except ModuleNotFoundError as error:
+        raise click.ClickException(f"{error.name} is missing: training needs `make setup-train`") from error
+    except (ConfigError, ValueError) as error:  # ValueError: a kind of picture that does not exist
+        raise click.ClickException(str(error)) from error
 
 
 def _stage(module: str, help_text: str) -> click.Command:

@@ -82,6 +82,8 @@ class StudyConfig:
     split: Split = "heldout_numbers"
     pairs: int = 1000
     seed: int = 31
+    separately: bool = False
+    """The change of each checkpoint in the table, not that of their mean."""
     personas: tuple[Persona, ...] = ("clean",)
     processes: int = 2
 
@@ -92,7 +94,7 @@ class StudyConfig:
 
 
 def study(config: StudyConfig, before: Path, after: Sequence[Path]) -> dict[str, Any]:
-    """Play all and write `study.json` and `study.md`; returns what the former holds.
+    """Play all and write `study.json`, `study.md` and `study.svg`; returns what the first holds and the `table`.
 
     Raises:
         ConfigError: a folder that is no checkpoint, or rollouts of other settings in the output folder.
@@ -101,19 +103,24 @@ def study(config: StudyConfig, before: Path, after: Sequence[Path]) -> dict[str,
         if not (folder / "config.json").is_file():
             raise ConfigError(f"{folder} is no checkpoint folder")
     _same_settings(config)
-    results = {
-        play.name: _figures([_rollouts(config, folder, play) for folder in (before, *after)]) for play in config.plays
-    }
+    folders = (before, *after)
+    played = {play.name: [_rollouts(config, folder, play) for folder in folders] for play in config.plays}
     report = {
         "before": str(before),
         "after": [str(folder) for folder in after],
         "settings": _settings(config),
         "versions": versions(),
-        "results": results,
+        "results": {name: _figures(rollouts) for name, rollouts in played.items()},
+        "each": [
+            {name: _figures([rollouts[0], rollouts[k]]) for name, rollouts in played.items()}
+            for k in range(1, len(folders))
+        ],
     }
+    table = markdown_of_each(report) if config.separately else markdown(report)
     (config.output / "study.json").write_text(json.dumps(report, indent=2) + "\n")
-    (config.output / "study.md").write_text(markdown(report))
-    return report
+    (config.output / "study.md").write_text(table)
+    draw(report, config.output / "study.svg")
+    return report | {"table": table}
 
 
 def _settings(config: StudyConfig) -> dict[str, Any]:
@@ -180,6 +187,52 @@ def markdown(report: dict[str, Any]) -> str:
 
 
 _NAMES = {"accuracy": "accuracy, %", "asked": "asks, %", "asks": "asks a problem"}
+
+
+def markdown_of_each(report: dict[str, Any]) -> str:
+    """A line a checkpoint: its figures, and behind them their change from `before` with its interval."""
+    figures = [
+        (play, name)
+        for play in report["results"]
+        for name in (("accuracy", "asked") if play == "complete" else ("accuracy",))
+        + (("asks",) if play.startswith("incomplete") and "may not" not in play else ())
+    ]
+    lines = [
+        f"| checkpoint | {' | '.join(f'{play}: {_NAMES[name]}' for play, name in figures)} |",
+        "|---" * (len(figures) + 1) + "|",
+    ]
+    before = [_cells(report["results"][play][name], name)[0] for play, name in figures]
+    lines.append(f"| {_short(report['before'])} | {' | '.join(before)} |")
+    for folder, results in zip(report["after"], report["each"], strict=True):
+        cells = [_cells(results[play][name], name) for play, name in figures]
+        lines.append(f"| {_short(folder)} | {' | '.join(f'{after} ({change})' for _, after, change in cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _short(folder: str) -> str:
+    """The folder's name; of a checkpoint within a run the run's as well."""
+    path = Path(folder)
+    return f"{path.parent.name}/{path.name}" if path.name.startswith("checkpoint-") else path.name
+
+
+def draw(report: dict[str, Any], file: Path) -> None:
+    """Accuracy under every play, and how often it asked, of each checkpoint with 95 % intervals."""
+    from matplotlib.figure import Figure
+
+    folders = [_short(folder) for folder in (report["before"], *report["after"])]
+    figure = Figure(figsize=(9, 1.2 + 0.16 * len(folders) * len(report["results"])), layout="constrained")
+    for axes, name in zip(figure.subplots(1, 2, sharey=True), ("accuracy", "asked"), strict=True):
+        for k, folder in enumerate(folders):
+            shares = [figures[name]["shares"][k] for figures in report["results"].values()]
+            places = [place + (k - (len(folders) - 1) / 2) * 0.7 / len(folders) for place in range(len(shares))]
+            axes.hlines(places, [s["low"] for s in shares], [s["high"] for s in shares], color=f"C{k}", linewidth=1.5)
+            axes.plot([s["value"] for s in shares], places, "o", color=f"C{k}", markersize=4, label=folder)
+        axes.set(xlim=(0, 1), title=_NAMES[name].removesuffix(", %"), yticks=range(len(report["results"])))
+        axes.set_yticklabels(report["results"])
+        axes.grid(axis="x", alpha=0.3)
+    figure.axes[0].invert_yaxis()
+    figure.axes[1].legend(fontsize="small")
+    figure.savefig(file)
 
 
 def _cells(figures: dict[str, Any], name: str) -> list[str]:

@@ -53,6 +53,11 @@ def test_a_model_that_asks_beats_one_that_knows_nothing_and_is_played_once(tmp_p
     assert table in first.output
     again = run(tmp_path / "out", broken, "--pairs", "5")
     assert again.output == table + "\n"
+    picture = (tmp_path / "out" / "study.svg").read_text()
+    assert picture.startswith("<?xml") and len(picture) > 5000
+    each = run(tmp_path / "out", broken, "--pairs", "5", "--separately").output
+    assert "| checkpoint | complete: accuracy, % | complete: asks, % |" in each
+    assert f"\n| {BUILTIN_MODEL.name} | " in each and "\n| broken | 0.0 | " in each
     other = run(tmp_path / "out", broken, "--pairs", "6")
     assert other.exit_code == 1 and "name another output folder" in other.output
 
