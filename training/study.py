@@ -165,6 +165,9 @@ def _figures(rollouts: Sequence[Rollouts]) -> dict[str, Any]:
     for name in ("accuracy", "asked"):
         figures[name]["shares"] = [Share.of(map(bool, values)).to_json() for values in columns[name]]
     figures["turns_when_asked"] = [r.turns_when_asked for r in rollouts]
+    all_asked = [k for k in range(len(rollouts[0].asks)) if all(r.asks[k] for r in rollouts)]
+    if all_asked:
+        figures["turns"] = _change([[r.asks[k] for k in all_asked] for r in rollouts])
     return figures
 
 
@@ -180,13 +183,18 @@ def markdown(report: dict[str, Any]) -> str:
     heads = ["played", "figure", "before", *(f"after, {k + 1}" for k in range(number)), "mean change [95 %]"]
     lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for play, figures in report["results"].items():
-        asks = ("asked",) if play == "complete" else () if "may not ask" in play else ("asked", "asks")
-        for name in ("accuracy", *asks):
+        asks = ("asked",) if play == "complete" else () if "may not ask" in play else ("asked", "turns")
+        for name in ("accuracy", *(name for name in asks if name in figures)):
             lines.append(f"| {play} | {_NAMES[name]} | {' | '.join(_cells(figures[name], name))} |")
     return "\n".join(lines) + "\n"
 
 
-_NAMES = {"accuracy": "accuracy, %", "asked": "asks, %", "asks": "asks a problem"}
+_NAMES = {
+    "accuracy": "accuracy, %",
+    "asked": "asks, %",
+    "asks": "asks a problem",
+    "turns": "asks, where all of them asked",
+}
 
 
 def markdown_of_each(report: dict[str, Any]) -> str:
@@ -236,6 +244,6 @@ def draw(report: dict[str, Any], file: Path) -> None:
 
 
 def _cells(figures: dict[str, Any], name: str) -> list[str]:
-    times, digits = (1, 2) if name == "asks" else (100, 1)
+    times, digits = (1, 2) if name in ("asks", "turns") else (100, 1)
     change = [f"{times * figures['change'][key]:+.{digits}f}" for key in ("value", "low", "high")]
     return [*(f"{times * mean:.{digits}f}" for mean in figures["means"]), f"{change[0]} [{change[1]}, {change[2]}]"]
