@@ -51,9 +51,9 @@ def test_a_question_with_choices_offers_them(page: Page, app: Server, shoot: Sho
     say(page, NINA)
     ask_card(page)
     shoot(page, "04-choices")
-    page.get_by_role("button", name="Each day").click()
+    page.get_by_role("button", name="7 dollars a day").click()
     answer_is(page, "98")
-    expect(page.locator("#log .asked .said")).to_have_text("Each day")
+    expect(page.locator("#log .asked .said")).to_have_text("7 dollars a day")
 
 
 def test_not_knowing_and_letting_it_guess_are_real_responses(page: Page, app: Server) -> None:

@@ -86,7 +86,7 @@ def test_the_list_tells_what_waits_and_is_searched_renamed_deleted(page: Page, a
     page.on("dialog", lambda dialog: dialog.accept())
     address = asked(page, app, LOAVES)
     current = page.locator("#listing li:has([aria-current])")
-    expect(current).to_contain_text("How many eggs does each loaf need?")
+    expect(current).to_contain_text("the number of eggs for one loaf")
     current.locator("summary").click()
     current.get_by_label("Title").fill("Sven's <i>loaves</i>")
     page.keyboard.press("Enter")
@@ -135,7 +135,7 @@ def test_a_conversation_is_saved_as_markdown_and_json(page: Page, app: Server, t
         download.value.save_as(files[kind])
     text = files["Markdown"].read_text()
     assert text.startswith("# There is a total of 4 tanks")
-    assert text.index("**Asked:** How many guests") < text.index("**You:** 7 guests") < text.index("\\boxed{4}")
+    assert text.index("**Asked:** I need the number of guests") < text.index("**You:** 7 guests") < text.index("\\boxed{4}")
     saved = json.loads(files["JSON"].read_text())
     assert saved["session"]["object"] == "pir.session"
     assert saved["session"]["newest"] == saved["shown"]

@@ -152,7 +152,7 @@ def test_all_of_a_conversation_by_keyboard(page: Page, app: Server) -> None:
     expect(page.locator("#composer textarea")).to_be_focused()
     for _ in range(6):
         page.keyboard.press("Shift+Tab")
-        if page.evaluate("document.activeElement.textContent") == "Each day":
+        if page.evaluate("document.activeElement.textContent") == "7 dollars a day":
             break
     page.keyboard.press("Enter")
     answer_is(page, "98")

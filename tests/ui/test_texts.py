@@ -34,6 +34,7 @@ def test_an_answer_is_set_and_never_becomes_markup(text: str, shown: str, hidden
     ("question", "replies"),
     [
         ("Is it each day or each week that Nina saves 7 dollars?", ("Each day", "Each week")),
+        ("Is it 7 dollars a day or a week?", ("7 dollars a day", "A week")),
         ("Is it 10 pages for one day or for all the days?", ("For one day", "For all the days")),
         ("Metric or imperial?", ("Metric", "Imperial")),
         ("Which unit: metres, feet or miles?", ("Metres", "Feet", "Miles")),
