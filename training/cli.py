@@ -36,7 +36,7 @@ def train() -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
 
 
-FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+FOLDER = click.Path(file_okay=False, path_type=Path)
 
 
 @train.command()

@@ -90,6 +90,10 @@ class NodeRows:
         return Node(trajectory=trajectory, request=request, message_keys=message_keys, trace=trace, **fields)
 
 
+def _count(db: Connection, tenant: object) -> int:
+    return int(db.execute("SELECT COUNT(*) FROM nodes WHERE tenant = ?", (tenant,)).fetchone()[0])
+
+
 def insert(db: Connection, row: Sequence[object], max_per_tenant: int) -> tuple[bool, int, int]:
     """Whether the row is new, and how many finished and waiting ones of its tenant were dropped for it.
 
@@ -100,10 +104,10 @@ def insert(db: Connection, row: Sequence[object], max_per_tenant: int) -> tuple[
         if not inserted:
             return False, 0, 0
         newest = inserted[0][0]
-        beyond = db.execute("SELECT COUNT(*) FROM nodes WHERE tenant = ?", (tenant,)).fetchone()[0] - max_per_tenant
         dropped = [0, 0]
-        if beyond > 0:
+        if (beyond := _count(db, tenant) - max_per_tenant) > 0:
             db.lock(str(tenant))
+            beyond = _count(db, tenant) - max_per_tenant  # who held the lock may have dropped them
         for k, condition in enumerate((f"NOT ({WAITING})", WAITING)):
             if (wanted := beyond - sum(dropped)) > 0:
                 oldest = f"SELECT seq FROM nodes WHERE tenant = ? AND {condition} AND seq <> ? ORDER BY seq LIMIT ?"

@@ -152,12 +152,16 @@ class ResponseRows:
 
     def _evict(self, db: Connection, tenant: str, newest: int) -> int:
         """Drop the oldest that have ended, by arrival; how many."""
-        count = db.execute("SELECT COUNT(*) FROM responses WHERE tenant = ?", (tenant,)).fetchone()[0]
-        if count <= self._max_per_tenant:
+        count = "SELECT COUNT(*) FROM responses WHERE tenant = ?"
+        if db.execute(count, (tenant,)).fetchone()[0] <= self._max_per_tenant:
             return 0
+        db.lock(f"responses of {tenant}")
+        beyond = (
+            db.execute(count, (tenant,)).fetchone()[0] - self._max_per_tenant
+        )  # who held the lock may have dropped them
         oldest = "SELECT seq FROM responses WHERE tenant = ? AND owner IS NULL AND seq <> ? ORDER BY seq LIMIT ?"
         sql = f"DELETE FROM responses WHERE seq IN ({oldest})"
-        return int(db.execute(sql, (tenant, newest, count - self._max_per_tenant)).rowcount)
+        return int(db.execute(sql, (tenant, newest, max(0, beyond))).rowcount)
 
     def _row(self, r: ResponseRecord) -> tuple[object, ...]:
         document = {"body": r.body, "input": r.input, "conversation": r.conversation, "sid": r.sid}

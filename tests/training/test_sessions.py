@@ -90,7 +90,7 @@ def test_an_export_goes_through_sft_and_two_updates_of_grpo(
     caplog.set_level("INFO")
     common = [*ON_CPU, "--logging_steps", "1", "--report_to", "none"]
     pir("sft", "--model", BUILTIN_MODEL, "--rows", exported, "--output_dir", sft, "--max_steps", 2,
-        "--learning_rate", "1e-4", *common)  # fmt: skip
+        "--learning_rate", "1e-3", *common)  # fmt: skip
     assert "3 rows, left out: 4 (status awaiting_user)" in caplog.text
     pir("grpo", "--config", CONFIGS / "tiny_grpo.yaml", "--model", sft, "--rows", exported, "--output_dir", out,
         "--golds", golds_for(exported, 2, tmp_path), "--personas", "", "--max_steps", 2, "--num_generations", 4,

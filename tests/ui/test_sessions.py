@@ -135,7 +135,11 @@ def test_a_conversation_is_saved_as_markdown_and_json(page: Page, app: Server, t
         download.value.save_as(files[kind])
     text = files["Markdown"].read_text()
     assert text.startswith("# There is a total of 4 tanks")
-    assert text.index("**Asked:** I need the number of guests") < text.index("**You:** 7 guests") < text.index("\\boxed{4}")
+    assert (
+        text.index("**Asked:** I need the number of guests")
+        < text.index("**You:** 7 guests")
+        < text.index("\\boxed{4}")
+    )
     saved = json.loads(files["JSON"].read_text())
     assert saved["session"]["object"] == "pir.session"
     assert saved["session"]["newest"] == saved["shown"]
