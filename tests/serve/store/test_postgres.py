@@ -179,10 +179,12 @@ async def test_a_writer_that_had_to_wait_drops_only_what_is_still_too_much(postg
         other.execute("SELECT pg_advisory_xact_lock(hashtextextended('t', 0))")
         putting = asyncio.create_task(store.put(make_suspension("pir_new", created=4e9)))
         waiting = "SELECT COUNT(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-        while not (other.execute(waiting).fetchone() or (0,))[0]:
+        for _ in range(500):
+            if (other.execute(waiting).fetchone() or (0,))[0]:
+                break
             await asyncio.sleep(0.02)
-        oldest = f'SELECT seq FROM "{schema}".nodes ORDER BY seq LIMIT 5'
-        other.execute(f'DELETE FROM "{schema}".nodes WHERE seq IN ({oldest})'.encode())
+        other.execute("SELECT set_config('search_path', %s, true)", (schema,))
+        other.execute("DELETE FROM nodes WHERE seq IN (SELECT seq FROM nodes ORDER BY seq LIMIT 5)")
     await putting
     assert await store.count("t") == 6
     await store.aclose()
