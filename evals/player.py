@@ -118,7 +118,8 @@ class Player:
         """By culprit, those since somebody answered there: if the run stops now, they were not played."""
 
     def run(self, plays: Sequence[Play]) -> None:
-        """Plays those that are not known yet. At the first Ctrl-C no more are begun, and those in flight end well."""
+        """Plays those that are not known yet. At the first Ctrl-C no more are begun, and those in flight end well;
+        with a person as the user it stops at once."""
         todo = list({play.key: play for play in plays if play.key not in self.transcripts}.values())
         if not todo:
             return
@@ -181,6 +182,10 @@ class Player:
 
     @contextlib.contextmanager
     def _stopping_at_interrupt(self, loop: asyncio.AbstractEventLoop) -> Iterator[None]:
+        if self._user(0).describe()["name"] == "human":  # who leaves does not answer first
+            yield
+            return
+
         def stop() -> None:
             self.was_stopped = True
             loop.remove_signal_handler(signal.SIGINT)  # a second Ctrl-C stops at once

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
-from threading import Lock
+from threading import Lock, Thread
 from typing import Any
 
 from evals.simulators.base import Exchange, Intent, Response, SimulatorError
@@ -45,12 +47,38 @@ def _show(text: str) -> None:
     sys.stderr.flush()
 
 
+def _hear() -> str:
+    """A line of standard input, read past Python's own buffer: whoever waits in that keeps Python from ending."""
+    line = bytearray()
+    while not line.endswith(b"\n") and (byte := os.read(sys.stdin.fileno(), 1)):
+        line += byte
+    return line.decode(errors="replace")
+
+
+async def _left_behind(call: Callable[[], str]) -> str:
+    """What `call` brings, from a thread that nobody waits for when the run is stopped."""
+    brought: Future[str] = Future()
+
+    def work() -> None:
+        try:
+            said = call()
+        except BaseException as error:
+            if not brought.cancelled():
+                brought.set_exception(error)
+        else:
+            if not brought.cancelled():
+                brought.set_result(said)
+
+    Thread(target=work, daemon=True).start()
+    return await asyncio.wrap_future(brought)
+
+
 @dataclass(slots=True)
 class HumanUser:
     """Shows what the user wrote, what the user knows and the ask; takes one line. One ask at a time."""
 
     show: Callable[[str], None] = _show
-    hear: Callable[[], str] = sys.stdin.readline
+    hear: Callable[[], str] = _hear
     """One line; empty at the end of input. Runs in a thread, so it may block."""
     converse: Callable[[Card], str] | None = None
     """Shows a card and brings the line, in the place of these two; as `hear`."""
@@ -61,7 +89,7 @@ class HumanUser:
         before = tuple((exchange.ask, exchange.response.text) for exchange in history)
         card = Card(intent.row_id, intent.shown or intent.text, knows, before, ask)
         async with self._turn:
-            line = await asyncio.to_thread(self._converse, card)
+            line = await _left_behind(lambda: self._converse(card))
         if not line:
             raise SimulatorError("the person has left: end of input")
         text = line.strip() or DONT_KNOW

@@ -183,3 +183,23 @@ def test_a_damaged_folder_is_said_in_a_line(
     result = pir_eval(*arguments(server.url, run), "--limit", "2")
     assert result.exit_code == 1
     assert said in result.output
+
+
+def test_a_person_who_leaves_at_a_question_leaves_at_once(server: PlainServer, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "pir_serve.cli", "eval", *arguments(server.url, run), "--user", "human"]
+    process = subprocess.Popen(
+        command, text=True, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    try:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "The model asks:" in line:
+                break
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 130  # its standard input is open still
+        said = process.stderr.read()
+    finally:
+        process.kill()
+        process.communicate()
+    assert "goes on from there" in said and "Traceback" not in said and "Fatal" not in said
