@@ -156,12 +156,10 @@ class ResponseRows:
         if db.execute(count, (tenant,)).fetchone()[0] <= self._max_per_tenant:
             return 0
         db.lock(f"responses of {tenant}")
-        beyond = (
-            db.execute(count, (tenant,)).fetchone()[0] - self._max_per_tenant
-        )  # who held the lock may have dropped them
+        left = db.execute(count, (tenant,)).fetchone()[0]  # who held the lock may have dropped some
         oldest = "SELECT seq FROM responses WHERE tenant = ? AND owner IS NULL AND seq <> ? ORDER BY seq LIMIT ?"
         sql = f"DELETE FROM responses WHERE seq IN ({oldest})"
-        return int(db.execute(sql, (tenant, newest, max(0, beyond))).rowcount)
+        return int(db.execute(sql, (tenant, newest, max(0, left - self._max_per_tenant))).rowcount)
 
     def _row(self, r: ResponseRecord) -> tuple[object, ...]:
         document = {"body": r.body, "input": r.input, "conversation": r.conversation, "sid": r.sid}

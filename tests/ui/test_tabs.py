@@ -42,7 +42,7 @@ def test_a_typed_problem_has_no_simulated_user(page: Page, app: Server) -> None:
     page.get_by_label("A problem that lacks something").fill("Tom works for 5 hours. How much does Tom earn?")
     page.get_by_role("button", name="Compare", exact=True).click()
     expect(page.locator("#columns .pane").nth(2)).to_contain_text("generated problems only")
-    expect(page.locator("#columns .pane").nth(1).locator(".ask")).to_contain_text("Tom")
+    expect(page.locator("#columns .pane").nth(1).locator(".ask")).to_contain_text("I need the pay of Tom")
     expect(page.locator("#columns .pane").nth(0).locator(".answer")).to_be_visible()
     expect(page.locator("#columns .verdict")).to_have_count(0)
 
