@@ -1,1 +1,5 @@
-"""From a passive solver to one that asks: pre-training, step entropy, asking data, SFT, export. Run from the checkout."""
+"""From a passive solver to one that asks: base, step entropy, asking data, SFT, US-GRPO, export. Run from the checkout."""
+
+from pathlib import Path
+
+CONFIGS = Path(__file__).parent / "configs"

@@ -12,8 +12,8 @@ import click
 from evals.problems import SPLITS
 from evals.simulators import PERSONAS, Persona
 from pir_serve.errors import ConfigError
+from training import CONFIGS
 
-CONFIGS = Path(__file__).parent / "configs"
 TINY_STAGES = ("base", "asking", "sft", "grpo", "evaluation", "export")
 
 
@@ -30,7 +30,7 @@ def train() -> None:
     pir train entropy --rows questions.jsonl --model out/base --output out/scored.jsonl --plot out/entropy.png
     pir train augment --rows out/scored.jsonl --output out/asking.jsonl --base_url http://127.0.0.1:8001/v1
     pir train sft     --config training/configs/pir_7b_sft.yaml --model out/base --rows out/asking.jsonl
-    pir train grpo    --config training/configs/tiny_grpo.yaml --model out/sft --output_dir out/grpo
+    pir train grpo    --config training/configs/tiny_grpo.yaml --model out/sft --output_dir out/grpo --processes 2
     pir train export  --model out/grpo --output out/checkpoint --evaluation out/runs/first/results.json
     """
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -240,7 +240,7 @@ _STAGES = {
     after an interruption.
 
     \b
-    pir train grpo --config training/configs/tiny_grpo.yaml --model out/tiny/sft --output_dir out/grpo
+    pir train grpo --config training/configs/tiny_grpo.yaml --model out/tiny/sft --output_dir out/grpo --processes 2
     pir train grpo --config training/configs/tiny_grpo.yaml --model out/tiny/sft --output_dir out/paper \\
         --components full --beta 0 --processes 2
     """,

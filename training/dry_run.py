@@ -25,12 +25,11 @@ from evals.problems import Problem, answer_text, make_pair, trace
 from evals.rows import Row
 from evals.simulators import RuleSimulator
 from pir_serve.errors import ConfigError
-from training import stage
+from training import CONFIGS, stage
 from training.families import FAMILIES, write_model
 
 log = logging.getLogger(__name__)
 
-CONFIGS = Path(__file__).parent / "configs"
 SMALL: dict[str, Any] = {
     "use_cpu": True,
     "bf16": False,

@@ -20,12 +20,14 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from evals.paired import CONDITIONS, Condition, summary
 from evals.problems import Split, question
 from evals.rows import Row
 from evals.simulators import PERSONAS, Persona
 from pir_serve.settings import BUILTIN_MODEL
-from training import corpus
+from training import CONFIGS, corpus
 from training.augment import Report, asking_rows
 from training.bulk import played, scored_pairs, shared_out
 from training.entropy import Trace, find_gaps, threshold
@@ -69,8 +71,8 @@ class Chain:
         works: dict[str, tuple[list[Any], Callable[[], dict[str, Any]]]] = {
             "base": ([], self._base),
             "asking": ([c.trace_pairs, dataclasses.asdict(c.asking)], self._asking),
-            "sft": ([c.sft], self._sft),
-            "grpo": ([c.grpo], self._grpo),
+            "sft": ([_recipe("sft"), c.sft], self._sft),
+            "grpo": ([_recipe("grpo"), c.grpo], self._grpo),
             "evaluation": ([dataclasses.asdict(c.evaluation)], self._evaluation),
         }
         self.stage("tokenizer", [c.vocab_size, c.tokenizer_problems, c.seed], self._tokenizer)
@@ -142,7 +144,7 @@ class Chain:
             shutil.rmtree(grpo_out, ignore_errors=True)  # with other settings
         if self.config.mixture.families:
             settings["rows"] = self._write_prompts()
-        self._train("grpo", 1, {"model": self.out / "sft", **settings})  # one process: the same seed, the same curve
+        self._train("grpo", self.config.processes, {"model": self.out / "sft", **settings})
         state = json.loads((grpo_out / f"checkpoint-{_last_step(grpo_out)}" / "trainer_state.json").read_text())
         logged = [row for row in state["log_history"] if "asks/complete" in row]
         return {
@@ -165,7 +167,7 @@ class Chain:
         command = [sys.executable, "-m"]
         if processes > 1:
             command += ["torch.distributed.run", "--standalone", f"--nproc_per_node={processes}", "-m"]
-        command += [f"training.{stage}", "--config", str(Path(__file__).parent / "configs" / f"tiny_{stage}.yaml")]
+        command += [f"training.{stage}", "--config", str(CONFIGS / f"tiny_{stage}.yaml")]
         arguments = {**arguments, "output_dir": self.out / stage}
         command += [word for key, value in arguments.items() for word in (f"--{key}", str(value))]
         subprocess.run(command, check=True)
@@ -206,6 +208,11 @@ class Chain:
                 flush=True,
             )
         return figures
+
+
+def _recipe(stage: str) -> Any:
+    """What `training.<stage>` is told by its file."""
+    return yaml.safe_load((CONFIGS / f"tiny_{stage}.yaml").read_text())
 
 
 def tokenizer_texts(config: TinyConfig) -> Iterator[str]:

@@ -48,7 +48,7 @@ class TinyConfig:
     grpo: dict[str, Any] = field(default_factory=dict)
     """Fields of training/grpo.py and TRL's GRPOConfig, over those of training/configs/tiny_grpo.yaml."""
     processes: int = 2
-    """Single-threaded processes that traces, SFT and evaluation are shared out to."""
+    """Single-threaded processes that traces, SFT, US-GRPO and evaluation are shared out to; batches are of each."""
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
 
 

@@ -6,7 +6,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from pir_serve.errors import ConfigError
-from training.cli import CONFIGS, train
+from training import CONFIGS
+from training.cli import train
 from training.tiny_config import load_config
 
 

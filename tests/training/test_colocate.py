@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("trl", reason="needs the train extra")
 
 from pir_serve.settings import BUILTIN_MODEL
-from training.cli import CONFIGS
+from training import CONFIGS
 
 pytestmark = [pytest.mark.engines, pytest.mark.timeout(1800)]
 

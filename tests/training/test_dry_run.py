@@ -13,8 +13,8 @@ pytest.importorskip("trl", reason="needs the train extra")
 from trl import GRPOConfig, SFTConfig
 
 from pir_serve.errors import ConfigError
-from training import stage
-from training.cli import CONFIGS, train
+from training import CONFIGS, stage
+from training.cli import train
 from training.dry_run import SMALL, SMALL_GRPO, SMALL_SFT, DryRunArguments, Walk
 from training.grpo import RolloutArguments, check
 from training.sft import DataArguments

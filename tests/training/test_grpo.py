@@ -18,7 +18,8 @@ from evals.problems import make_pair
 from evals.rows import Row
 from pir_serve.errors import ConfigError
 from pir_serve.settings import BUILTIN_MODEL
-from training.cli import CONFIGS, train
+from training import CONFIGS
+from training.cli import train
 from training.grpo import TOKENIZER_FILES, grpo, parse, training_rows
 from training.grpo_trainer import Played, USGRPOTrainer, cut_to_longest, has_signal
 from training.scoring import Score

@@ -25,7 +25,8 @@ from pir_serve.errors import ConfigError
 from pir_serve.prompt import PromptCodec
 from pir_serve.settings import BUILTIN_MODEL, Settings
 from tests.training.test_sft import IN_TURNS, MESSAGES, PROBLEM, SHAREGPT, write
-from training.cli import CONFIGS, train
+from training import CONFIGS
+from training.cli import train
 from training.engines import InProcessEngine
 from training.rollout import Job, Rollouts
 from training.rows import RowReader
