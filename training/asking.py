@@ -11,6 +11,7 @@ import asyncio
 import json
 import logging
 import os
+import random
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -42,13 +43,16 @@ class AugmentArguments:
     writer_model: str = field(default="", metadata={"help": "Its model name."})
     cache: str = field(default="out/writer.jsonl", metadata={"help": "What it wrote before, so as not to pay twice."})
     top_share: float = field(default=0.4, metadata={"help": "Share of a trace's steps, by entropy, that get an ask."})
+    placement: str = field(
+        default="entropy", metadata={"help": "What chooses them: entropy, or for comparison random (as many steps)."}
+    )
     max_asks: int = field(default=5, metadata={"help": "Most asks in one trace."})
     concurrency: int = field(default=16, metadata={"help": "Traces at once."})
     attempts: int = field(default=3, metadata={"help": "Times a reply that breaks the schema is asked for."})
     price_in: float = field(default=0.0, metadata={"help": "Per million tokens read by the writer."})
     price_out: float = field(default=0.0, metadata={"help": "Per million tokens that it writes."})
     copies: int = field(default=3, metadata={"help": "rules: rows of each trace."})
-    seed: int = field(default=1, metadata={"help": "rules: of phrasing and personas."})
+    seed: int = field(default=1, metadata={"help": "Of random placement; rules: of phrasing and personas."})
 
 
 @dataclass
@@ -81,6 +85,14 @@ def augmented(trace: ScoredTrace, exchanges: Sequence[tuple[int, Exchange]]) -> 
     return f"{text}{_bare(trace.trace[at:])}\n{TAGS.think_close}\n{trace.answer}"
 
 
+def _chosen(trace: ScoredTrace, a: AugmentArguments) -> list[int]:
+    """Places of the steps that get an ask, in their order."""
+    chosen = most_uncertain(trace.steps, a.top_share, a.max_asks)
+    if a.placement == "random":
+        return sorted(random.Random(f"{a.seed} {trace.item.id}").sample(range(len(trace.steps)), len(chosen)))
+    return chosen
+
+
 def _bare(text: str) -> str:
     return text.strip().removeprefix(TAGS.think_open).strip()
 
@@ -91,7 +103,7 @@ async def write_asks(
     """The exchanges that passed, with the places of their steps."""
     task = "\n\n".join(m["content"] for m in trace.item.messages if m["role"] != "system")
     kept: list[tuple[int, Exchange]] = []
-    for number in most_uncertain(trace.steps, a.top_share, a.max_asks):
+    for number in _chosen(trace, a):
         step = trace.steps[number]
         before, rest = trace.trace[: step.start], trace.trace[step.end :]
         told = "".join(f"\n{e.question} {e.reply}" for _, e in kept)
@@ -160,7 +172,7 @@ def by_rules(traces: Sequence[ScoredTrace], a: AugmentArguments) -> tuple[list[d
         facts = tuple(stated_fact(problem, step.text) for step in trace.steps)
         known.append(Trace(problem, trace.trace, trace.steps, facts))
     report = augment.Report()
-    recipe = augment.Recipe(top_share=a.top_share, copies=a.copies, seed=a.seed)
+    recipe = augment.Recipe(top_share=a.top_share, placement=a.placement, copies=a.copies, seed=a.seed)
     rows = []
     at_least = threshold(known, a.top_share) if any(t.steps for t in known) else 0.0
     for number, row in enumerate(augment.asking_rows(known, at_least, recipe, report)):
@@ -177,6 +189,8 @@ def augment_stage(a: AugmentArguments) -> dict[str, Any]:
     """Write rows and report; returns the report. Raises: ConfigError."""
     if a.writer not in ("llm", "rules"):
         raise ConfigError(f"writer is {a.writer!r}; it must be llm or rules")
+    if a.placement not in ("entropy", "random"):
+        raise ConfigError(f"placement is {a.placement!r}; it must be entropy or random")
     if not 0 < a.top_share <= 1 or a.max_asks < 1:
         raise ConfigError("top_share must lie in 0..1, and max_asks must be at least 1")
     traces, output = read_scored(Path(a.rows)), Path(a.output)

@@ -206,6 +206,21 @@ def test_the_exchange_stands_behind_the_uncertain_step_and_feeds_sft(tmp_path: P
     assert len(endpoint.asked) == 1 and report(tmp_path)["cached"] == 1 and report(tmp_path)["cost"] == 0
 
 
+def test_steps_drawn_at_random_are_as_many_and_the_same_every_time(tmp_path: Path, endpoint: Endpoint) -> None:
+    endpoint.say = lambda _: message(GOOD)
+    traces = [scored_row(id=str(k)) for k in range(12)]
+
+    def steps(*more: str) -> dict[str, int]:
+        rows = augment(tmp_path, endpoint, *traces, more=more)
+        assert report(tmp_path)["chosen"] == 12
+        return {row["id"]: row["provenance"]["asks"][0]["step"] for row in rows}
+
+    assert set(steps().values()) == {1} and len(steps()) == 12
+    drawn = steps("--placement", "random")
+    assert set(drawn.values()) == {0, 1}, "behind the last step nothing bears the reply out: those are turned down"
+    assert drawn == steps("--placement", "random") != steps("--placement", "random", "--seed", "2")
+
+
 def test_broken_replies_are_asked_for_again_and_looser_formats_tried(tmp_path: Path, endpoint: Endpoint) -> None:
     replies = iter(["no JSON here", "```json\n" + json.dumps(GOOD) + "\n```"])
     endpoint.say = lambda _: message(next(replies))
@@ -295,6 +310,7 @@ def test_rules_write_for_generated_problems(tmp_path: Path) -> None:
         (asking, [], "base_url"),
         (asking, ["--writer", "rules"], "scored trace"),
         (asking, ["--top_share", "2"], "top_share"),
+        (asking, ["--placement", "anywhere"], "anywhere"),
     ],
 )
 def test_mistakes_are_answered_in_one_line(tmp_path: Path, stage: Any, words: list[str], says: str) -> None:
