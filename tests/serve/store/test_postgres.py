@@ -167,26 +167,37 @@ async def test_many_writers_keep_a_tenants_cap_without_getting_in_each_others_wa
         await store.aclose()
 
 
-async def test_a_writer_that_had_to_wait_drops_only_what_is_still_too_much(postgres: PostgresServer) -> None:
+@pytest.mark.parametrize(("lock", "table"), [("t", "nodes"), ("responses of t", "responses")])
+async def test_a_writer_that_had_to_wait_drops_only_what_is_still_too_much(
+    postgres: PostgresServer, lock: str, table: str
+) -> None:
     import psycopg
 
     schema = postgres.new_schema()
     store = postgres.store(schema=schema, max_per_tenant=10)
     await store.start()
+
+    async def put(name: str) -> None:
+        if table == "nodes":
+            await store.put(make_suspension(name, created=4e9))
+        else:
+            assert await store.responses.put(make_record(name, expires=4e9))
+
     for k in range(10):
-        await store.put(make_suspension(f"pir_{k}", created=4e9))
+        await put(f"one_{k}")
     with psycopg.connect(postgres.address) as other:  # another gateway, which trims the same tenant
-        other.execute("SELECT pg_advisory_xact_lock(hashtextextended('t', 0))")
-        putting = asyncio.create_task(store.put(make_suspension("pir_new", created=4e9)))
+        other.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (lock,))
+        putting = asyncio.create_task(put("one_new"))
         waiting = "SELECT COUNT(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
         for _ in range(500):
             if (other.execute(waiting).fetchone() or (0,))[0]:
                 break
             await asyncio.sleep(0.02)
         other.execute("SELECT set_config('search_path', %s, true)", (schema,))
-        other.execute("DELETE FROM nodes WHERE seq IN (SELECT seq FROM nodes ORDER BY seq LIMIT 5)")
+        other.execute(f"DELETE FROM {table} WHERE seq IN (SELECT seq FROM {table} ORDER BY seq LIMIT 5)")
     await putting
-    assert await store.count("t") == 6
+    stats = await store.stats("t")
+    assert (await store.count("t") if table == "nodes" else sum(stats.responses.values())) == 6
     await store.aclose()
 
 
