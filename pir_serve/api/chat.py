@@ -62,6 +62,7 @@ class _Reply:
         self.created = int(time.time())
         self.began = time.perf_counter()
         self.choices = [_Choice(turn, k) for k in range(chat.n)]
+        self.num_running = chat.n
 
     def pump(self, receive: Receive) -> Pump[TurnEvent]:
         return Pump([choice.turn.events() for choice in self.choices], receive)
@@ -72,11 +73,8 @@ class _Reply:
     async def conclude(self, choice: _Choice, ended: Ended) -> Outcome:
         """A question is stored by now."""
         choice.outcome = await conclude(self.gateway, choice.turn, ended, choice.steps, self.began)
+        self.num_running -= 1
         return choice.outcome
-
-    @property
-    def is_over(self) -> bool:
-        return all(choice.outcome is not None for choice in self.choices)
 
     def usage(self) -> dict[str, Any]:
         outcomes = [choice.outcome for choice in self.choices if choice.outcome is not None]
@@ -150,17 +148,21 @@ class _StreamedReply(_Reply):
         ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """In a task of its own: else every token would wake all the coroutines of the layers around us."""
+        await asyncio.create_task(self._stream(scope, receive, send))
+
+    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
         keepalive_s = self.gateway.settings.keepalive_s
         try:
             async with self.pump(receive) as pump:
                 # Until something has come, an error can still be a proper HTTP status.
                 burst = await pump.take(keepalive_s)
-                await start_stream(send, self.headers_out())
+                send = await start_stream(scope, send, self.headers_out())
                 unsent = b"".join(writer.role() for writer in self.writers)
                 try:
                     while burst is not None:
                         unsent += await self._chunks(*burst) if burst[1] else KEEPALIVE
-                        if self.is_over:
+                        if not self.num_running:
                             break
                         if unsent:
                             await write(send, unsent)
@@ -215,7 +217,7 @@ class _StreamedReply(_Reply):
         outcome = await self.conclude(choice, ended)
         out = [writer.question(outcome.suspended)] if outcome.suspended else []
         out += [writer.delta(reply.extra_fields(outcome)), writer.finish(reply.finish_reason(outcome, choice.calls))]
-        if self.is_over:
+        if not self.num_running:
             if self.chat.include_usage:
                 out.append(writer.usage(self.usage()))
             out.append(DONE)

@@ -64,6 +64,7 @@ class _Passage:
         given = self._headers.get("x-request-id", "")
         self._request_id = given if _REQUEST_ID.fullmatch(given) else f"req_{secrets.token_hex(12)}"
         scope["pir.request_id"] = self._request_id
+        scope["pir.send"] = send
         current_request_id.set(self._request_id)
 
     async def enter(self) -> None:
@@ -74,7 +75,6 @@ class _Passage:
             self._gateway.limiter.request(self._visit.caller)
 
     def send(self, message: Message) -> Awaitable[None]:
-        """No coroutine of its own: every token passes here."""
         if message["type"].endswith("http.response.start"):
             self._status = message["status"]
             headers = MutableHeaders(raw=message.setdefault("headers", []))

@@ -29,7 +29,8 @@ class Pump(Generic[T]):
     def __init__(self, runs: Sequence[AsyncGenerator[T, None]], receive: Receive) -> None:
         self._runs = runs
         self._receive = receive
-        self._arrived: list[list[T]] = [[] for _ in runs]
+        self._arrived: dict[int, list[T]] = {}
+        """Of each run, what has not been taken; no empty lists."""
         self._num_running = len(runs)
         self._gone = False
         self._error: BaseException | None = None
@@ -39,9 +40,7 @@ class Pump(Generic[T]):
         self._timer: asyncio.TimerHandle | None = None
 
     async def __aenter__(self) -> Pump[T]:
-        self._tasks = [
-            asyncio.create_task(self._read(run, into)) for run, into in zip(self._runs, self._arrived, strict=True)
-        ]
+        self._tasks = [asyncio.create_task(self._read(index, run)) for index, run in enumerate(self._runs)]
         self._watching = asyncio.create_task(self._watch())
         return self
 
@@ -64,7 +63,7 @@ class Pump(Generic[T]):
             ClientGone: the connection is closed.
             Exception: what a run raised, after all that came before it was taken.
         """
-        if not (any(self._arrived) or self._is_over or self._gone):
+        if not self._arrived and self._num_running and not self._gone and self._error is None:
             self._waiting_since = self._loop.time()
             if patience_s is not None and self._timer is None:
                 self._timer = self._loop.call_later(patience_s, self._check_patience, patience_s)
@@ -72,18 +71,12 @@ class Pump(Generic[T]):
             await self._waiter
         if self._gone:
             raise ClientGone
-        for index, arrived in enumerate(self._arrived):
-            if arrived:
-                taken = arrived.copy()
-                arrived.clear()
-                return index, taken
+        if self._arrived:
+            index = next(iter(self._arrived))
+            return index, self._arrived.pop(index)
         if self._error is not None:
             raise self._error
         return (0, []) if self._num_running else None
-
-    @property
-    def _is_over(self) -> bool:
-        return self._error is not None or not self._num_running
 
     def _check_patience(self, patience_s: float) -> None:
         """One timer for all takes: starting and stopping one for each would cost more than handing over a token."""
@@ -97,12 +90,16 @@ class Pump(Generic[T]):
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    async def _read(self, run: AsyncGenerator[T, None], into: list[T]) -> None:
+    async def _read(self, index: int, run: AsyncGenerator[T, None]) -> None:
+        arrived = self._arrived
         try:
             async with aclosing(run):
                 async for event in run:
-                    into.append(event)
-                    self._wake()
+                    if index in arrived:  # whoever is to take it has been woken
+                        arrived[index].append(event)
+                    else:
+                        arrived[index] = [event]
+                        self._wake()
         except Exception as error:
             self._error = self._error or error
         finally:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from http import HTTPStatus
+from typing import cast
 
-from starlette.types import Send
+from starlette.types import Scope, Send
 
 from pir_serve.errors import EngineUnavailable
 
@@ -20,9 +21,12 @@ _HEADERS = {
 }
 
 
-async def start_stream(send: Send, headers: Mapping[str, str]) -> None:
+async def start_stream(scope: Scope, send: Send, headers: Mapping[str, str]) -> Send:
+    """By what the rest is to be sent: past the layers around us, which care for the beginning alone and would cost
+    every token a call each."""
     raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in {**headers, **_HEADERS}.items()]
     await send({"type": "http.response.start", "status": HTTPStatus.OK, "headers": raw})
+    return cast(Send, scope.get("pir.send", send))
 
 
 async def write(send: Send, body: bytes) -> None:

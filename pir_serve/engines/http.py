@@ -142,16 +142,12 @@ class Reply:
         else:
             self.fail(ConnectionAbortedError("closed by us"))
 
-    async def _news(self) -> None:
-        """Wait until something has come. Raises: OSError."""
-        if self._error is None:
-            self._waiter = self._loop.create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
-        elif not self._parts:
+    def _news(self) -> asyncio.Future[None]:
+        """Done once something has come. Raises: OSError: nothing will."""
+        if self._error is not None:
             raise self._error
+        self._waiter = self._loop.create_future()
+        return self._waiter
 
     def _check_silence(self) -> None:
         quiet_s = self._loop.time() - self._heard

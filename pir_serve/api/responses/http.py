@@ -124,8 +124,8 @@ class _Whole:
         self.headers = headers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with own_params():
-            await self._reply(scope, receive, send)
+        with own_params():  # in a task of its own: else every token would wake the coroutines of all layers around us
+            await asyncio.create_task(self._reply(scope, receive, send))
 
     async def _reply(self, scope: Scope, receive: Receive, send: Send) -> None:
         generation = self.generation
@@ -158,7 +158,7 @@ class _Streamed(_Whole):
             async with Pump[TurnEvent]([generation.turn.events()], receive) as pump:
                 # Until something has come, an error can still be a proper HTTP status.
                 burst = await pump.take(keepalive_s)
-                await start_stream(send, self.headers)
+                send = await start_stream(scope, send, self.headers)
                 await write(send, _joined(generation.opening()))
                 try:
                     while burst is not None:

@@ -233,7 +233,7 @@ class Replay:
         events = _followed(source, self._after) if isinstance(source, Job) else self._read(source)
         try:
             async with Pump[bytes]([events], receive) as pump:
-                await start_stream(send, self._headers)
+                send = await start_stream(scope, send, self._headers)
                 while (burst := await pump.take(keepalive_s)) is not None:
                     await write(send, b"".join(burst[1]) or KEEPALIVE)
             await write(send, DONE)
