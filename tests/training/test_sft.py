@@ -151,7 +151,7 @@ def test_broken_rows_are_left_out_and_counted(base: Path, tmp_path: Path, answer
     assert reader.rejected == {reason: 1}
 
 
-def test_a_share_of_the_rows_is_drawn_by_seed(base: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_share_of_the_rows_is_drawn(base: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     tagged_tokenizer(base, tmp_path / "tagged")
     rows = write(tmp_path / "rows.jsonl", [MESSAGES] * 8)
     with caplog.at_level("INFO", logger="training.sft"):
