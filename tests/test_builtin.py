@@ -61,7 +61,7 @@ def test_the_card_says_when_a_model_asks_needlessly() -> None:
             "augmentation": {"rows": 7, "asks": 3, "right_fact": 0.5, "rejected": {"odd": 4}},
         },
         "sft": {"extended_at_step": 12},
-        "grpo": {"updates": 160, "chosen_update": 140, "validation_reward": 0.9},
+        "grpo": {"updates": 160, "validation_reward": 0.9},
         "evaluation": {
             "base": {"heldout_numbers": {"complete": figures}},
             "sft": {"validation": {"complete": figures}},
@@ -73,7 +73,7 @@ def test_the_card_says_when_a_model_asks_needlessly() -> None:
     text = card(TinyConfig(), stages, {"torch": "2.13.0"})
     assert "| heldout_numbers | complete | 50.0 [40.0, 60.0] | 50.0 [40.0, 60.0] | 1.25 | - | 9 |" in text
     assert "| typos | 50.0 [40.0, 60.0] | 50.0 [40.0, 60.0] | 50.0 [40.0, 60.0] | 1.25 | - | 9 |" in text
-    assert "update 140 of 160" in text and "| after SFT, validation | complete |" in text
+    assert "160 updates; reward on validation problems 0.900" in text and "| after SFT, validation | complete |" in text
     assert "7 rows, 1 epochs; extended at step 12" in text
     assert '4 as "odd"' in text and "0.810" in text and "torch 2.13.0" in text
 

@@ -31,7 +31,7 @@ can be tried and tested without a GPU or a download.
 | step entropy | mean negative log-probability of each step of its own greedy traces | AUROC {auroc:.3f} for "this step states a hidden fact" ({gaps} of {steps} steps) |
 | asking data | asks before the facts among the {top:.0%} most uncertain steps, responses by the rule user | {rows} rows, {asks} asks, {right:.1%} about a hidden fact |
 | SFT | TRL, loss on the model's own tokens only | {rows} rows, {epochs:g} epochs{resumed} |
-| US-GRPO | groups of rollouts against clean and noisy users; reward `{reward}`, needless asks cost | update {chosen} of {updates}, chosen by its reward on validation problems ({validation_reward}) |
+| US-GRPO | groups of rollouts against clean and noisy users; reward `{reward}`, needless asks cost | {updates} updates; reward on validation problems {validation_reward} |
 
 The guesses in the base's training text are a modelling choice: a model that never saw reasoning over unstated facts copies a
 nearby number with confidence, and its step entropy finds little. Of the chosen steps, {rejected} were turned down.
@@ -43,7 +43,7 @@ sampled at temperature 1 (incomplete problems only).
 Greedy decoding, rule user simulator, paired problems, 95 % Wilson intervals. `complete`: the whole problem is shown;
 `no ask`: a fact is hidden and asking is answered with "use your best judgment"; `asking`: a fact is hidden and the user
 answers. `after SFT` is the same model before US-GRPO. A rollout that does not finish counts as wrong. Choices were made on the
-validation split alone.
+validation split and, for US-GRPO, on 1,000 other pairs of held-out numbers.
 """
 
 _TAIL = """
@@ -87,7 +87,6 @@ def card(config: Any, stages: Mapping[str, Mapping[str, Any]], versions: Mapping
         epochs=config.sft.get("num_train_epochs", 1),
         resumed=_resumed(stages["sft"]),
         reward=config.grpo.get("components", "ours"),
-        chosen=stages["grpo"]["chosen_update"],
         updates=stages["grpo"]["updates"],
         validation_reward=_reward(stages["grpo"]["validation_reward"]),
         rejected=", ".join(f'{count} as "{reason}"' for reason, count in augmentation["rejected"].items()),

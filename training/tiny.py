@@ -146,12 +146,11 @@ class Chain:
             settings["rows"] = self._write_prompts()
         self._train("grpo", self.config.processes, {"model": self.out / "sft", **settings})
         state = json.loads((grpo_out / f"checkpoint-{_last_step(grpo_out)}" / "trainer_state.json").read_text())
-        logged = [row for row in state["log_history"] if "asks/complete" in row]
+        rewards = [row["eval_reward"] for row in state["log_history"] if "eval_reward" in row]
         return {
             "updates": state["global_step"],
-            "chosen_update": state["best_global_step"] or state["global_step"],
-            "validation_reward": state["best_metric"],
-            "log": logged,
+            "validation_reward": rewards[-1] if rewards else None,
+            "log": [row for row in state["log_history"] if "asks/complete" in row],
         }
 
     def _write_prompts(self) -> Path:

@@ -22,7 +22,7 @@ WORDS = shlex.split("""
 --use_vllm true --vllm_mode colocate --vllm_gpu_memory_utilization 0.1 --vllm_max_model_length 1024 --max_steps 2
 --learning_rate 5e-3 --warmup_steps 0 --eval_strategy no --eval_problems 0 --num_problems 60 --num_generations 4
 --per_device_train_batch_size 4 --gradient_accumulation_steps 1 --steps_per_generation 1 --resample_rounds 0
---max_completion_length 150 --save_steps 2 --load_best_model_at_end false --disable_tqdm true --logging_steps 1
+--max_completion_length 150 --save_steps 2 --disable_tqdm true --logging_steps 1
 """)
 ENVIRONMENT = {
     "OMP_NUM_THREADS": "1",

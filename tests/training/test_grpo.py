@@ -29,18 +29,7 @@ STEPS = ["--max_steps", "2", "--learning_rate", "1e-3", "--warmup_steps", "0", "
 SMALL = [
     *("--num_problems", "30", "--eval_problems", "0", "--num_generations", "4", "--per_device_train_batch_size", "16"),
     *("--gradient_accumulation_steps", "1", "--steps_per_generation", "1", "--max_completion_length", "120"),
-    *(
-        "--save_steps",
-        "1",
-        "--load_best_model_at_end",
-        "false",
-        "--disable_tqdm",
-        "true",
-        "--incomplete_share",
-        "0.4",
-        "--slots",
-        "16",
-    ),
+    *("--save_steps", "1", "--disable_tqdm", "true", "--incomplete_share", "0.4", "--slots", "16"),
 ]
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
