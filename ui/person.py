@@ -42,8 +42,16 @@ class Table:
         self.card, self.number = None, self.number + 1
 
     def end(self) -> None:
-        self.card, self.number, self.is_over = None, self.number + 1, True
+        self.card, self.is_over, self.number = None, True, self.number + 1
         time.sleep(_FAREWELL_S)
+
+    def look(self, seen: int) -> tuple[Any, int]:
+        """What is new to somebody who saw `seen`, and the number to come back with.
+
+        The run lays cards meanwhile: the number is taken first, so that a card that comes now is shown next time.
+        """
+        number = self.number
+        return (gr.skip() if seen == number else self.html()), number
 
     def html(self) -> str:
         if self.card is not None:
@@ -70,9 +78,6 @@ def build(table: Table, answered: Any) -> gr.Blocks:
         with gr.Column(elem_id="chat-tab"):
             shown = html(table.html(), elem_id="log")
 
-        def look(seen: int) -> tuple[Any, int]:
-            return (gr.skip() if seen == table.number else table.html()), table.number
-
         def answer(seen: int, event: gr.EventData) -> tuple[Any, int]:
             data = event._data or {}
             # Of two tabs the first one answers; the other still shows an older card.
@@ -80,9 +85,9 @@ def build(table: Table, answered: Any) -> gr.Blocks:
                 table.clear()
                 answered.write(json.dumps(str(data.get("text", ""))[:20_000]) + "\n")
                 answered.flush()
-            return look(-1)
+            return table.look(-1)
 
-        gr.Timer(_POLL_S).tick(look, seen, [shown, seen], **QUIET)
+        gr.Timer(_POLL_S).tick(table.look, seen, [shown, seen], **QUIET)
         shown.click(answer, seen, [shown, seen], **QUIET)
     return page
 

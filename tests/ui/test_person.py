@@ -16,6 +16,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 
 from evals.cli import evaluation
 from tests.ui.conftest import ROOT, START_S, Server, Shoot
+from ui.person import Table
 
 
 @contextmanager
@@ -67,6 +68,21 @@ def test_a_person_answers_on_a_page_and_the_run_goes_on(
     kept = turns(tmp_path)
     assert sorted((turn["ask"], turn["response"]) for turn in kept) == sorted(told)
     assert any(turn["kind"] == "answer" and turn["disclosed"] for turn in kept)
+
+
+def test_a_card_that_comes_while_the_page_is_drawn_is_shown_next() -> None:
+    class Busy(Table):
+        def html(self) -> str:
+            drawn = super().html()
+            if self.card is None:
+                self.lay(json.dumps({"told": "", "knows": [], "history": [], "ask": "How many?"}))
+            return drawn
+
+    table = Busy()
+    drawn, seen = table.look(-1)
+    assert "How many?" not in drawn
+    drawn, seen = table.look(seen)
+    assert "How many?" in drawn and table.look(seen)[1] == seen
 
 
 def test_hostile_cards_are_text_and_the_page_ends_with_the_run(page: Page) -> None:
