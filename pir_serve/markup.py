@@ -243,11 +243,6 @@ def render_ask(question: str, tags: Tags = TAGS) -> str:
     return f"{tags.ask_open}{question}{tags.ask_close}"
 
 
-def render_response(response: str, tags: Tags = TAGS, *, suffix: str = "") -> str:
-    """A reply as the model reads it: on a line of its own, neutralised, by default with nothing behind."""
-    return f"\n{tags.response_open}{neutralise(response, tags)}{tags.response_close}{suffix}"
-
-
 # Characters that decompose (NFKD) to one with "<" or ">" in it; a test compares these with all of Unicode.
 _LESS = "<≮﹤＜"
 _GREATER = ">≯﹥＞"

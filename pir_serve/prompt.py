@@ -152,15 +152,6 @@ class PromptCodec:
         ]
         return self._joined(parts, by)
 
-    def encode_ask(self, question: str) -> Segment:
-        """An ask that we only know as visible text (after a suspension has expired), in its tags; not sampled."""
-        parts = [
-            Part(Author.TEMPLATE, TAGS.ask_open, trusted=True),
-            Part(Author.USER, harmless(question)),
-            Part(Author.TEMPLATE, TAGS.ask_close, trusted=True),
-        ]
-        return self._joined(parts, Author.TEMPLATE)
-
     def encode_ask_open(self) -> Segment:
         """`<asking>` alone: the model is to go on with a question."""
         return self._joined([Part(Author.TEMPLATE, TAGS.ask_open, trusted=True)], Author.TEMPLATE)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
-import json
 import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -28,16 +26,6 @@ class SuspensionKeys(NamedTuple):
 def canonical(text: str) -> str:
     """`text` as far as clients leave it alone: NFC, each run of whitespace one space, none at the ends."""
     return " ".join(unicodedata.normalize("NFC", text).split())
-
-
-def content_text(content: object) -> str:
-    """The text of an OpenAI message content for hashing: its text parts in order, anything else by its digest."""
-    if content is None or isinstance(content, str):
-        return content or ""
-    if not isinstance(content, list):
-        return _digest_of(content)
-    texts = [part.get("text") if isinstance(part, dict) else part for part in content]
-    return "".join(t if isinstance(t, str) else _digest_of(p) for t, p in zip(texts, content, strict=True))
 
 
 class Visible(NamedTuple):
@@ -109,8 +97,3 @@ def visible(messages: Iterable[Turn]) -> list[Visible]:
     """Without system messages, nor those without text, which some clients drop."""
     turns = (Visible(role, text, canonical(text)) for role, text in messages if role not in _SYSTEM_ROLES)
     return [turn for turn in turns if turn.canonical]
-
-
-def _digest_of(part: object) -> str:
-    data = json.dumps(part, sort_keys=True, ensure_ascii=True, default=str).encode()
-    return f"\0{hashlib.sha256(data).hexdigest()[:32]}\0"

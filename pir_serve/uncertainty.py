@@ -140,11 +140,6 @@ def steps_from_chat(content: Iterable[Mapping[str, Any]]) -> list[Step]:
     return steps_from_logprobs(tokens, logprobs)
 
 
-def steps_from_completion(logprobs: Mapping[str, Any]) -> list[Step]:
-    """Of OpenAI completions `logprobs`: the parallel lists `tokens` and `token_logprobs`."""
-    return steps_from_logprobs(logprobs["tokens"], logprobs["token_logprobs"])
-
-
 def auroc(scores: Sequence[float], labels: Sequence[bool]) -> float:
     """The chance that a positive scores above a negative, ties counting half (Mann-Whitney U over both sizes).
 

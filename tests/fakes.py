@@ -162,20 +162,3 @@ def _common(a: list[int], b: list[int]) -> int:
     while n < min(len(a), len(b)) and a[n] == b[n]:
         n += 1
     return n
-
-
-@dataclass
-class ScriptedUser:
-    """Answers questions by their first matching keyword, and remembers what it was asked."""
-
-    answers: dict[str, str]
-
-    def __post_init__(self) -> None:
-        self.asked: list[str] = []
-
-    def respond(self, question: str) -> str:
-        self.asked.append(question)
-        for keyword, answer in self.answers.items():
-            if keyword in question:
-                return answer
-        raise AssertionError(f"nobody told the scripted user how to answer {question!r}")

@@ -30,10 +30,6 @@ class Score:
     helpfulness: tuple[float, ...]
     """Of each ask that was answered."""
 
-    @property
-    def is_right(self) -> bool:
-        return self.outcome >= 1.0
-
 
 @dataclass(frozen=True, slots=True)
 class Scorer:

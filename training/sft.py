@@ -76,11 +76,6 @@ def labelled(tokenizer: Tokenizer, parts: list[Part], *, mask_responses: bool = 
     return {"input_ids": encoded.ids, "labels": labels}
 
 
-def read_rows(path: Path) -> list[list[Part]]:
-    """The parts of every row of parts. Raises: ValueError, naming the line that cannot be read."""
-    return RowReader().read(path)
-
-
 class AskingTrainer(SFTTrainer):
     """TRL's trainer as it is, but for short progress lines and the metrics of asking beside the evaluation's loss."""
 

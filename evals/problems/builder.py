@@ -114,11 +114,6 @@ class Builder:
     def big_factor(self) -> int:
         return self.between(2, 20)
 
-    def other_than(self, *values: int, low: int = 2, high: int = 12) -> int:
-        """A factor that differs from those given."""
-        options = [value for value in range(low, high + 1) if value not in values]
-        return options[int(self.rng.random() * len(options))]
-
     # --- recording --------------------------------------------------------------------------------------------------
 
     def use(self, **entities: Entity) -> None:

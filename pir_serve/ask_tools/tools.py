@@ -15,7 +15,6 @@ DEFAULT_NAMES = frozenset({"ask_user", "ask_user_question", "AskUserQuestion", "
 """Open WebUI and gemini-cli; LibreChat; Claude Code; codex; opencode."""
 MARK = "x-pir-ask"
 """On a tool, or in its function: `true` makes it the question tool, `false` says that it is none."""
-_OPEN_QUESTION = "What is missing?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +26,6 @@ class AskTool:
     """JSON Schema of its arguments; empty if the client gave none."""
     index: int
     """Its place in the request's `tools`."""
-
-    @property
-    def takes_free_form(self) -> bool:
-        """Whether it can carry any question, with no options to choose from."""
-        return self.arguments(_OPEN_QUESTION) is not None
 
     def arguments(self, question: str, options: Sequence[str] = ()) -> str | None:
         """A call's arguments, JSON that conforms to the tool's own schema; None if it cannot carry this question.

@@ -115,7 +115,6 @@ class LocalEngine:
         self._limits = {"max_batch": max_batch, "prefill_tokens": prefill_tokens, "cache_tokens": cache_tokens}
         self._wake = threading.Condition()
         self._inbox: deque[_Mailbox] = deque()
-        self._has_cancellations = False
         self._is_closing = False
         self._thread: threading.Thread | None = None
         self._num_running = 0

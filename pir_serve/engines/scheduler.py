@@ -66,10 +66,6 @@ class Scheduler:
     def add(self, leg: Leg) -> None:
         self._waiting[leg.request.interactive].append(leg)
 
-    def all_legs(self) -> list[Leg]:
-        waiting = [leg for queue in self._waiting.values() for leg in queue]
-        return [*self._legs, *(reader.leg for reader in self._readers), *waiting]
-
     def reset(self) -> None:
         """Forget every leg and prefix, after a failure that may have left tensors half written."""
         self._waiting = {True: deque(), False: deque()}

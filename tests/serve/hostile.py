@@ -69,7 +69,7 @@ class Target:
     def _control(self, text: str) -> list[tuple[list[int], list[int]]]:
         """Of each door: the control ids in order, and how often each tag stands in what the ids between them spell."""
         prompt = [Message("system", text), Message("user", text), Message("assistant", text), Message("user", text)]
-        doors = [self.codec.encode_prompt(prompt), [self.codec.encode_response(text)], [self.codec.encode_ask(text)]]
+        doors = [self.codec.encode_prompt(prompt), [self.codec.encode_response(text)]]
         found = []
         for segments in doors:
             ids = [i for segment in segments for i in segment.token_ids]

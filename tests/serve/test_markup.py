@@ -22,7 +22,6 @@ from pir_serve.markup import (
     StreamParser,
     neutralise,
     render_ask,
-    render_response,
 )
 
 MODEL_TEXT = st.lists(
@@ -249,11 +248,9 @@ def test_no_tag_comes_through_and_once_is_enough(text: str) -> None:
 @given(HOSTILE)
 @settings(max_examples=200, deadline=None)
 def test_a_response_cannot_end_itself(text: str) -> None:
-    rendered = render_response(text)
+    rendered = f"\n<response>{neutralise(text)}</response>"
     events = read(rendered + "</think>")
     assert [e for e in events if isinstance(e, Malformed)] == [Malformed("response_by_model")] * 2
-    assert rendered.startswith("\n<response>")
-    assert rendered.endswith("</response>")
 
 
 def test_every_character_that_decomposes_to_a_bracket_is_known() -> None:

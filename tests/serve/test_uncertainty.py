@@ -18,7 +18,6 @@ from pir_serve.uncertainty import (
     auroc,
     split_steps,
     steps_from_chat,
-    steps_from_completion,
     steps_from_logprobs,
 )
 
@@ -177,11 +176,6 @@ def test_chat_logprobs_with_a_character_in_two_tokens() -> None:
         {"token": "so", "logprob": -5.0, "bytes": None},
     ]
     assert steps_from_chat(content) == [Step("café\n", 0, 5, 2.0, 3, 3.0), Step("so", 5, 7, 5.0, 1, 5.0)]
-
-
-def test_completion_logprobs() -> None:
-    logprobs = {"tokens": ["a\n", "b"], "token_logprobs": [None, -2.0], "text_offset": [0, 2], "top_logprobs": None}
-    assert steps_from_completion(logprobs) == [Step("b", 2, 3, 2.0, 1, 2.0)]
 
 
 def test_lists_of_different_lengths_are_refused() -> None:

@@ -8,7 +8,8 @@ from tokenizers import Tokenizer
 
 from pir_serve.trajectory import Author
 from training.chat import END, SPECIALS, Part, answer, ask, encode, prompt, response
-from training.sft import IGNORED, labelled, read_rows
+from training.rows import RowReader
+from training.sft import IGNORED, labelled
 from training.tokenizer import save_tokenizer, train_tokenizer
 
 PROBLEM = "Nora buys some pens. Each pen costs 4 dollars. How much does she pay?"
@@ -83,4 +84,4 @@ def test_rows_that_cannot_be_read_are_named(tmp_path: Path) -> None:
         json.dumps({"parts": [{"author": "model", "text": "a"}]}) + "\n" + json.dumps({"parts": [{"by": "x"}]})
     )
     with pytest.raises(ValueError, match=r"rows\.jsonl:2: not a row"):
-        read_rows(file)
+        RowReader().read(file)

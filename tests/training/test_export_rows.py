@@ -31,14 +31,15 @@ def desk(tmp_path: Path) -> Desk:
 
 
 async def test_exported_rows_are_training_rows(desk: Desk, tmp_path: Path) -> None:
-    from training.sft import IGNORED, labelled, read_rows
+    from training.rows import RowReader
+    from training.sft import IGNORED, labelled
 
     async with in_process(desk) as client:
         asked = await keep(desk, 1, PROBLEM)
         done = await keep(desk, 2, "4 dollars", parent=asked)
         file = tmp_path / "rows.jsonl"
         file.write_bytes((await client.get("/v1/pir/sessions/export", params={"status": "completed"})).content)
-    (parts,) = read_rows(file)
+    (parts,) = RowReader().read(file)
     assert [part.author for part in parts] == [Author.TEMPLATE, Author.MODEL, Author.USER, Author.MODEL]
 
     tokenizer = desk.engine.tokenizer
@@ -53,14 +54,15 @@ async def test_exported_rows_are_training_rows(desk: Desk, tmp_path: Path) -> No
 
 
 async def test_the_prompt_carries_no_loss_even_where_responses_do(desk: Desk, tmp_path: Path) -> None:
-    from training.sft import IGNORED, labelled, read_rows
+    from training.rows import RowReader
+    from training.sft import IGNORED, labelled
 
     async with in_process(desk) as client:
         asked = await keep(desk, 1, PROBLEM)
         await keep(desk, 2, "4 dollars", parent=asked)
         file = tmp_path / "rows.jsonl"
         file.write_bytes((await client.get("/v1/pir/sessions/export", params={"status": "completed"})).content)
-    (parts,) = read_rows(file)
+    (parts,) = RowReader().read(file)
     row = labelled(desk.engine.tokenizer, parts, mask_responses=False)
     learnt = desk.engine.tokenizer.decode([i for i in row["labels"] if i != IGNORED], skip_special_tokens=False)
     assert learnt == "".join(part.text for part in parts[1:])

@@ -20,8 +20,6 @@ def test_a_reply_is_one_segment_in_its_tags(codecs: dict[str, PromptCodec]) -> N
         assert codec.decode(reply.token_ids) == reply.text
         assert reply.author is Author.USER
         assert codec.encode_response("x", Author.TEMPLATE).author is Author.TEMPLATE
-        ask = codec.encode_ask("How many?")
-        assert (ask.author, codec.decode(ask.token_ids)) == (Author.TEMPLATE, "<asking>How many?</asking>")
 
 
 def test_regimes_and_stop_ids(folders: dict[str, Path], codecs: dict[str, PromptCodec], tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 
-from pir_serve.transcript import Turn, content_text
 from tests.serve.resume.conftest import P, Q, R, S, World, asked, hit, user
 
 
@@ -52,14 +51,3 @@ async def test_system_text_counts_the_same_within_and_beside_the_messages(world:
 async def test_messages_without_text_do_not_count(world: World) -> None:
     s = await world.ask([user("Hi"), asked(""), P])
     assert hit(await world.find(user("Hi"), P, Q, R)) == (s.sid, "hash", R[1])
-
-
-async def test_images_are_told_apart_by_their_content(world: World) -> None:
-    def with_image(url: str) -> Turn:
-        image = {"type": "image_url", "image_url": {"url": url}}
-        return user(content_text([{"type": "text", "text": "What is this?"}, image]))
-
-    s = await world.ask([with_image("data:image/png;base64,AAAA")])
-    assert hit(await world.find(with_image("data:image/png;base64,AAAA"), Q, R)) == (s.sid, "hash", R[1])
-    assert await world.find(with_image("data:image/png;base64,BBBB"), Q, R) is None
-    assert await world.find(user("What is this?"), Q, R) is None

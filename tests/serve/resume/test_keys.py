@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pir_serve.resume import Keys
-from pir_serve.transcript import Turn, canonical, content_text, visible
+from pir_serve.transcript import Turn, canonical, visible
 from tests.serve.resume.conftest import SECRET, P, Q, R, World, asked, user
 
 any_text = st.text(st.characters(exclude_categories=()))  # lone surrogates included
@@ -27,16 +27,6 @@ def test_roles_and_lengths_are_part_of_the_hash() -> None:
         [user("one"), asked("two"), user("three")],
     ]
     assert len({Keys(SECRET).transcript(visible(c)) for c in conversations}) == len(conversations)
-
-
-def test_content_of_any_shape_has_a_text_of_its_own() -> None:
-    assert [content_text(c) for c in (None, "", [], [{"type": "text", "text": ""}])] == [""] * 4
-    odd: list[object] = [7, 8, [None], [{"type": "text"}], [{"text": 3}], {"a": [1]}, ["a", {"b": float("nan")}], [[]]]
-    assert len({content_text(c) for c in odd}) == len(odd)
-
-
-def test_a_text_in_parts_is_that_text() -> None:
-    assert content_text([{"type": "text", "text": "a b"}, {"type": "text", "text": " c"}]) == content_text("a b c")
 
 
 @patient
