@@ -4,7 +4,7 @@ autograd.
 It knows nothing of requests. `Decoder.forward` runs any flat run of tokens; where their keys and values live, and
 which of them each token may see, is the business of the `attend` callback (`kv.py`). Against transformers' own
 forward of the same checkpoint greedy ids are identical and log-probabilities agree within 1e-4
-(tests/serve/test_engines_decoder.py).
+(tests/serve/engines/test_decoder.py).
 
 Norm weights are folded into the matrices that follow them, the attention scale into the query projection, and each
 head's rotary pairs are laid side by side so that one complex multiplication rotates them. All three leave the

@@ -20,12 +20,12 @@ import pytest
 
 from tests.fakes import Line
 from tests.serve.brains import PROBLEM, QUESTION, curious, responses, sure, twice_curious
+from tests.serve.chat.test_exchange import chunks
+from tests.serve.chat.test_tools import URL as CHAT
+from tests.serve.chat.test_tools_passed import BODY as TOOLS
+from tests.serve.chat.test_tools_passed import CALL, TEMPLATE
 from tests.serve.conftest import Desk, in_process, write_tokenizer
-from tests.serve.responses_wire import ASK, URL, checked_response, events_of, output_text
-from tests.serve.test_chat_exchange import chunks
-from tests.serve.test_chat_tools import URL as CHAT
-from tests.serve.test_tools_passed import BODY as TOOLS
-from tests.serve.test_tools_passed import CALL, TEMPLATE
+from tests.serve.responses.wire import ASK, URL, checked_response, events_of, output_text
 
 MakeDesk = Callable[..., Desk]
 ROOT = Path(__file__).parents[2]
@@ -47,7 +47,12 @@ def test_the_page_names_a_test_for_each_complaint() -> None:
 
 def test_requests_and_suspensions_leave_nothing_in_memory(tokenizer_dir: Path) -> None:
     """Objects, not bytes: allocators keep what they like. `python -m benchmarks.memory` looks at 50,000 requests."""
-    command = [sys.executable, "-m", "tests.serve.leftovers", str(tokenizer_dir)]  # alone: other tests leave things
+    command = [
+        sys.executable,
+        "-m",
+        "tests.serve.process.leftovers",
+        str(tokenizer_dir),
+    ]  # alone: other tests leave things
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     counts = json.loads(done.stdout)

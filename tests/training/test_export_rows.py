@@ -12,7 +12,7 @@ from pir_serve.trajectory import Author
 from tests.fakes import ScriptedEngine
 from tests.serve.brains import PROBLEM, curious
 from tests.serve.conftest import Desk, in_process, write_tokenizer
-from tests.serve.session_samples import keep
+from tests.serve.sessions.samples import keep
 
 
 @pytest.fixture

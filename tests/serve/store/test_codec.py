@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pir_serve.store import codec
 from pir_serve.trajectory import Ask, Author, Exchange, Segment, Status, Trajectory, Volunteered
-from tests.serve.store.conftest import make_trajectory
+from tests.serve.store.samples import make_trajectory
 
 patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """A busy machine is not a failure."""

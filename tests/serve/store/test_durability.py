@@ -16,7 +16,7 @@ import pytest
 from pir_serve.errors import StoreError
 from pir_serve.store.schema import connect, prepare
 from pir_serve.store.sqlite import SqliteStore
-from tests.serve.store.conftest import make_suspension
+from tests.serve.store.samples import make_suspension
 
 WRITER = """
 import asyncio, dataclasses, pickle, sys

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pir_serve.store.sqlite import SqliteStore
-from tests.serve.store.conftest import DAY, T0, Clock, make_suspension
+from tests.serve.store.samples import DAY, T0, Clock, make_suspension
 
 
 async def test_the_expired_are_never_returned_and_expire_deletes_them(store: SqliteStore, clock: Clock) -> None:

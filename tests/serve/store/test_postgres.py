@@ -19,8 +19,8 @@ from tests.fakes import Line
 from tests.serve.brains import PROBLEM, QUESTION, curious, twice_curious
 from tests.serve.conftest import Desk, in_process
 from tests.serve.postgres import PostgresServer
-from tests.serve.store.conftest import make_suspension
-from tests.serve.test_store_responses import events, make_record
+from tests.serve.store.samples import make_suspension
+from tests.serve.store.test_responses import events, make_record
 
 MakeDesk = Callable[..., Desk]
 CHAT = "/v1/chat/completions"

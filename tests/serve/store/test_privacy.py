@@ -10,7 +10,7 @@ import pytest
 from pir_serve.errors import StoreError
 from pir_serve.store.sealed import Sealer
 from pir_serve.store.sqlite import SqliteStore
-from tests.serve.store.conftest import Clock, make_suspension
+from tests.serve.store.samples import Clock, make_suspension
 
 
 async def test_only_the_owner_can_read_the_files(tmp_path: Path) -> None:

@@ -16,8 +16,7 @@ from pir_serve.errors import StoreError
 from pir_serve.store.base import Store
 from pir_serve.store.responses import ResponseRecord, ResponseStatus
 from tests.serve.postgres import PostgresServer
-from tests.serve.store.conftest import make_suspension
-from tests.serve.store_samples import answer, ask, begin, make_node
+from tests.serve.store.samples import answer, ask, begin, make_node, make_suspension
 
 OLD, NEW = "the-first-long-secret", "the-second-long-secret"
 WORDS = b"How many litres"

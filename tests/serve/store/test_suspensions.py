@@ -8,7 +8,7 @@ import pytest
 
 from pir_serve.errors import StoreError
 from pir_serve.store.sqlite import SqliteStore
-from tests.serve.store.conftest import T0, make_suspension
+from tests.serve.store.samples import T0, make_suspension
 
 
 async def test_what_was_put_is_got_again_equal(store: SqliteStore) -> None:

@@ -11,7 +11,7 @@ import pytest
 from pir_serve.errors import ConfigError, StoreError
 from pir_serve.store.schema import MIGRATIONS
 from pir_serve.store.sqlite import SqliteStore
-from tests.serve.store.conftest import make_suspension
+from tests.serve.store.samples import make_suspension
 
 
 async def test_a_file_that_is_no_database_is_a_store_error_and_stays_as_it_was(tmp_path: Path) -> None:
