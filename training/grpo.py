@@ -36,7 +36,8 @@ from pir_serve.prompt import PromptCodec
 from training import stage
 from training.contract import training_codec, write_contract
 from training.engines import ColocateEngine, InProcessEngine
-from training.grpo_trainer import USGRPOTrainer, row_columns
+from training.groups import Groups, columns
+from training.grpo_trainer import USGRPOTrainer
 from training.judge import Judge, LlmJudge, RuleJudge
 from training.rewards import RewardConfig
 from training.rollout import Rollouts
@@ -242,8 +243,8 @@ def grpo(arguments: RolloutArguments, config: GRPOConfig) -> None:
         raise ConfigError(
             f"personas: {arguments.personas} word generated facts only; for {arguments.rows} use levels, e.g. terse=2"
         )
-    train_rows = Dataset.from_list([row_columns(row) for row in rows])
-    eval_rows = [row_columns(row) for row in validation_rows(arguments.eval_problems)]
+    train_rows = Dataset.from_list([columns(row) for row in rows])
+    eval_rows = [columns(row) for row in validation_rows(arguments.eval_problems)]
     rollouts = Rollouts(
         make_engine(arguments, config),
         codec,
@@ -254,9 +255,7 @@ def grpo(arguments: RolloutArguments, config: GRPOConfig) -> None:
     try:
         rollouts.start()
         trainer = USGRPOTrainer(
-            rollouts=rollouts,
-            scorer=scorer,
-            users=users,
+            groups=Groups(rollouts, scorer, users),
             resample_rounds=arguments.resample_rounds,
             importance_cap=arguments.importance_cap,
             overlong_cache=arguments.overlong_cache,

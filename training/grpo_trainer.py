@@ -1,18 +1,15 @@
 """TRL's GRPO trainer with our rollouts in it: the one place that touches private parts of TRL (1.16).
 
-What is added: rows reach the rollouts; groups that teach nothing are played again on other problems (DAPO's dynamic
-sampling); batches are cut to the longest of their own rows; the sampler's log-probabilities are compared with the trainer's.
+What is added: groups are played by `training/groups.py`; batches are cut to the longest of their own rows; the sampler's
+log-probabilities are compared with the trainer's.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import random
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from itertools import chain
 from statistics import fmean
 from typing import Any
 
@@ -21,82 +18,52 @@ from torch import Tensor
 from trl import GRPOTrainer
 from trl.rewards import get_soft_overlong_punishment
 
-from evals.rows import Row
 from training.engines import ColocateEngine, InProcessEngine, Stepped
-from training.rollout import Job, Rollout, Rollouts, timing
-from training.scoring import Score, Scorer
-from training.users import Users
-
-Inputs = list[dict[str, Any]]
-
-
-def row_columns(row: Row) -> dict[str, str]:
-    """A row as columns of a data set that TRL takes: prompts are what people see in logs, the rest goes with them."""
-    return {"prompt": row.shown, "row": json.dumps(row.to_json())}
-
-
-@dataclass(frozen=True, slots=True)
-class Played:
-    """One rollout and its score; None: unscored."""
-
-    rollout: Rollout
-    score: Score | None
-
-
-def has_signal(group: Sequence[Played]) -> bool:
-    """Whether comparing these rollouts teaches anything.
-
-    Groups in which nobody is right are out even if their rewards differ: by a penalty alone, a wrong rollout would be
-    learnt as if it were good.
-    """
-    scores = [played.score for played in group if played.score is not None]
-    return any(s.outcome > 0 for s in scores) and len({round(s.reward, 9) for s in scores}) > 1
+from training.groups import Draw, Example, Group, Groups, Played, has_signal
+from training.rollout import timing
 
 
 class USGRPOTrainer(GRPOTrainer):
-    """See the module. Rewards come from `scorer`; `reward_funcs` and `rollout_func` are its own."""
+    """See the module. Rewards are the groups' scores; `reward_funcs` and `rollout_func` are its own."""
 
     def __init__(
         self,
         *,
-        rollouts: Rollouts,
-        scorer: Scorer,
-        users: Users,
+        groups: Groups,
         resample_rounds: int = 1,
         importance_cap: float = 0.0,
         overlong_cache: int = 0,
         **of_trl: Any,
     ) -> None:
         """Args:
-        resample_rounds: how often groups without a signal are replaced, in training only.
+        resample_rounds: how often a group without a signal is replaced, in training only.
         importance_cap: each token's advantage is scaled by the trainer's over the sampler's probability, at most by
             this (truncated importance sampling); 0 leaves it.
         overlong_cache: width of DAPO's soft length penalty below `max_completion_length`; 0: none.
         """
-        self.rollouts, self.scorer, self.users = rollouts, scorer, users
+        self.groups = groups
         self.resample_rounds, self.importance_cap = resample_rounds, importance_cap
         self._overlong = None
         self._played: list[Played] = []
         self._logps: Tensor | None = None
+        self._sampled_due = False
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="You are using 'rollout_func'")
             super().__init__(reward_funcs=[self.reward], rollout_func=_hand_over, **of_trl)
-        if isinstance(rollouts.engine, ColocateEngine):
-            rollouts.engine.attach(self.vllm_generation.llm)
+        if isinstance(groups.rollouts.engine, ColocateEngine):
+            groups.rollouts.engine.attach(self.vllm_generation.llm)
         if overlong_cache:
             self._overlong = get_soft_overlong_punishment(self.max_completion_length, overlong_cache)
 
-    def _generate_and_score_completions(self, inputs: Inputs) -> dict[str, Any]:
+    def _generate_and_score_completions(self, inputs: list[Example]) -> dict[str, Any]:
         self._load_weights()
-        is_training = self.model.training
-        group_size = self.num_generations if is_training else self.num_generations_eval
+        size = self.num_generations if self.model.training else 1
         started = time.monotonic()
-        self._played = self._play(inputs, 0)
-        first = self._played
-        for number in range(1, self.resample_rounds + 1 if is_training else 1):
-            if not self._refill(inputs, group_size, number):
-                break
-        self._report(first, group_size, time.monotonic() - started)
+        groups = self._play(inputs[::size], size)
+        self._report(groups, time.monotonic() - started)
+        self._played = [played for group in groups for played in group.rounds[-1]]
+        inputs[:] = [dict(group.example) for group in groups for _ in range(size)]
+        self._sampled_due = self._wants_old_logps and isinstance(self.groups.rollouts.engine, InProcessEngine)
         output: dict[str, Any] = super()._generate_and_score_completions(inputs)
         if self.importance_cap:
             self._correct(output)
@@ -104,7 +71,7 @@ class USGRPOTrainer(GRPOTrainer):
 
     def _load_weights(self) -> None:
         """Sample from the weights as they are now. On vLLM this is a collective: every process takes part."""
-        engine = self.rollouts.engine
+        engine = self.groups.rollouts.engine
         if isinstance(engine, Stepped):
             engine.busy_s = 0.0
         if isinstance(engine, InProcessEngine):
@@ -113,44 +80,12 @@ class USGRPOTrainer(GRPOTrainer):
             self.vllm_generation.sync_weights()
             self._last_loaded_step: int = self.state.global_step
 
-    def _play(self, inputs: Inputs, number: int) -> list[Played]:
-        """Rollouts of these inputs, scored. The same step of the same run draws the same ones."""
-        rows = {text: Row.from_json(json.loads(text)) for text in {example["row"] for example in inputs}}
-        is_training = self.model.training
-        step = self.state.global_step if is_training else "eval"
-        jobs = []
-        for place, example in enumerate(inputs):
-            row = rows[example["row"]]
-            key = f"{self.args.seed}/{step}/{self.accelerator.process_index}/{number}/{place}"
-            jobs.append(
-                Job(
-                    row,
-                    self.users.draw(f"{step}/{row.row_id}"),
-                    int.from_bytes(hashlib.sha256(key.encode()).digest()[:4]) & 0x7FFF_FFFF,
-                    greedy=not is_training,
-                )
-            )
-        made = self.rollouts.run(jobs)
-        scores = self.rollouts.call(self.scorer.score_all(made))
-        return [Played(rollout, score) for rollout, score in zip(made, scores, strict=True)]
-
-    def _refill(self, inputs: Inputs, group_size: int, number: int) -> bool:
-        """Replace groups without a signal by groups of problems drawn anew, in place; False if there is none."""
-        bad = [
-            start
-            for start in range(0, len(inputs), group_size)
-            if not has_signal(self._played[start : start + group_size])
-        ]
-        if not bad:
-            return False
-        draw = random.Random(f"{self.args.seed}/{self.state.global_step}/{self.accelerator.process_index}/{number}")
-        fresh = [self.train_dataset[draw.randrange(len(self.train_dataset))] for _ in bad]
-        played = self._play([dict(example) for example in fresh for _ in range(group_size)], number)
-        self._played = list(self._played)
-        for k, start in enumerate(bad):
-            inputs[start : start + group_size] = [dict(fresh[k]) for _ in range(group_size)]
-            self._played[start : start + group_size] = played[k * group_size : (k + 1) * group_size]
-        return True
+    def _play(self, examples: Sequence[Example], size: int) -> list[Group]:
+        process = self.accelerator.process_index
+        if not self.model.training:
+            return self.groups.play(examples, size, Draw(self.args.seed, "eval", process, greedy=True))
+        draw = Draw(self.args.seed, self.state.global_step, process)
+        return self.groups.play(examples, size, draw, others=self.train_dataset, refills=self.resample_rounds)
 
     def reward(self, completion_ids: list[list[int]], **_: Any) -> list[float | None]:
         """TRL's reward function: what the rollouts were scored with, and the length penalty."""
@@ -163,18 +98,20 @@ class USGRPOTrainer(GRPOTrainer):
             rewards.append(None if played.score is None else played.score.reward + penalty * anybody)
         return rewards
 
-    def _report(self, first: Sequence[Played], group_size: int, wall_s: float) -> None:
+    def _report(self, groups: Sequence[Group], wall_s: float) -> None:
         """Metrics of the rollouts as first drawn (problems that refill chose would flatter them), and of the refill."""
-        engine = self.rollouts.engine
+        engine = self.groups.rollouts.engine
         decode_s = engine.busy_s if isinstance(engine, Stepped) else None
-        figures = dict(timing([played.rollout for played in first], wall_s, decode_s))
-        figures["groups/without_signal"] = _without_signal(first, group_size)
-        figures["groups/without_signal_after_refill"] = _without_signal(self._played, group_size)
+        first = [played for group in groups for played in group.rounds[0]]
+        made = [played.rollout for group in groups for played in chain(*group.rounds)]
+        figures = dict(timing(made, wall_s, decode_s))
+        figures["groups/without_signal"] = fmean(not has_signal(group.rounds[0]) for group in groups)
+        figures["groups/without_signal_after_refill"] = fmean(not has_signal(group.rounds[-1]) for group in groups)
         figures["reward/unscored"] = fmean(played.score is None for played in first)
         figures |= dict(_by_completeness(first))
         for name, value in figures.items():
             self._log_metric(name, value)
-        for column, values in _columns(self._played).items():
+        for column, values in _columns([played for group in groups for played in group.rounds[-1]]).items():
             self._log_completion_extra(column, values)
 
     def _correct(self, output: dict[str, Any]) -> None:
@@ -212,10 +149,27 @@ class USGRPOTrainer(GRPOTrainer):
             metrics["sampling/logprob_gap_mean"].append(gap.abs().mean().item())
             metrics["sampling/logprob_gap_max"].append(gap.abs().max().item())
 
+    @property
+    def _wants_old_logps(self) -> bool:
+        """Whether TRL asks for the log-probabilities under the weights that sampled, before any other."""
+        every = self.args.steps_per_generation * self.num_iterations
+        return bool(self.model.training and self.args.gradient_accumulation_steps % every)
+
     def _get_per_token_logps_and_entropies(self, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor | None, Any]:
+        if self._sampled_due:  # the sampler in this process knows them: a sixth of the time of an update saved
+            self._sampled_due = False
+            return self._sampled_logps(width=args[3]).to(args[1].device), None, None
         out: tuple[Tensor, Tensor | None, Any] = super()._get_per_token_logps_and_entropies(*args, **kwargs)
         self._logps = out[0].detach() if kwargs.get("compute_entropy") else None
         return out
+
+    def _sampled_logps(self, width: int) -> Tensor:
+        """The sampler's log-probabilities, padded to (B, width)."""
+        logps = torch.zeros(len(self._played), width)
+        for row, played in zip(logps, self._played, strict=True):
+            known = played.rollout.tokens(self.eos_token_ids[0]).logprobs
+            row[: len(known)] = torch.tensor(known)
+        return logps
 
 
 def _hand_over(prompts: list[str], trainer: USGRPOTrainer) -> dict[str, Any]:
@@ -250,10 +204,6 @@ def cut_to_longest(inputs: dict[str, Any]) -> dict[str, Any]:
     for name in ("prompt_ids", "prompt_mask"):
         cut[name] = cut[name][:, -prompt:]
     return cut
-
-
-def _without_signal(played: Sequence[Played], size: int) -> float:
-    return fmean(not has_signal(played[start : start + size]) for start in range(0, len(played), size))
 
 
 def _by_completeness(played: Sequence[Played]) -> Iterator[tuple[str, float]]:

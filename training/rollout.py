@@ -149,6 +149,10 @@ class Rollouts:
     in_flight: int = 1024
     """Trajectories at once; an engine with fewer slots queues their legs."""
     _runner: asyncio.Runner = field(default_factory=asyncio.Runner, repr=False)
+    _gate: asyncio.Semaphore = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        self._gate = asyncio.Semaphore(self.in_flight)
 
     def start(self) -> None:
         """Connect to the engine. Raises: EngineUnavailable, ConfigError."""
@@ -163,16 +167,14 @@ class Rollouts:
         return self._runner.run(work)
 
     async def play_all(self, jobs: Sequence[Job]) -> list[Rollout]:
-        gate = asyncio.Semaphore(self.in_flight)
-
-        async def one(job: Job) -> Rollout:
-            async with gate:
-                return await self.play(job)
-
-        return list(await asyncio.gather(*(one(job) for job in jobs)))
+        return list(await asyncio.gather(*map(self.play, jobs)))
 
     async def play(self, job: Job) -> Rollout:
         """One trajectory from its prompt to its end. Failures of the engine or the simulator are recorded, not raised."""
+        async with self._gate:
+            return await self._play(job)
+
+    async def _play(self, job: Job) -> Rollout:
         prompt = prompt_of(job.row, self.codec)
         trajectory = Trajectory(f"{job.row.row_id}-{job.seed}", "policy", prompt)
         intent = Intent.of(job.row)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from evals.grading import extract_answer, grade, is_correct, number
@@ -60,9 +59,6 @@ class Scorer:
         reading = read(rollout.trajectory.completion_text, as_released=self.config.as_released)
         reward = composite(reached, reading, helpfulness, self.config, is_complete=rollout.row.is_complete)
         return Score(reward, reached, tuple(helpfulness))
-
-    async def score_all(self, rollouts: Sequence[Rollout]) -> list[Score | None]:
-        return list(await asyncio.gather(*(self.score(rollout) for rollout in rollouts)))
 
 
 async def outcome_of(rollout: Rollout, grading: GradingOptions | None = None) -> float | None:

@@ -20,8 +20,9 @@ from pir_serve.errors import ConfigError
 from pir_serve.settings import BUILTIN_MODEL
 from training import CONFIGS
 from training.cli import train
+from training.groups import Played, has_signal
 from training.grpo import TOKENIZER_FILES, grpo, parse, training_rows
-from training.grpo_trainer import Played, USGRPOTrainer, cut_to_longest, has_signal
+from training.grpo_trainer import USGRPOTrainer, cut_to_longest
 from training.scoring import Score
 from training.sessions import ProblemReader
 
@@ -147,6 +148,20 @@ def test_no_loss_is_taken_on_what_the_user_said(asker: Path, tmp_path: Path, mon
                     learnt += slope != 0.0
                 inside = inside and token != close_id
     assert spoken > 10 and learnt > 100
+
+
+def test_the_samplers_own_log_probabilities_serve_as_those_of_the_old_policy(
+    asker: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two updates on one batch, so that the second one needs them: the same as if the trainer computed them anew."""
+    two = ("--steps_per_generation", "2", "--learning_rate", "1e-4")
+    taken = run(asker, tmp_path / "taken", *two)
+    monkeypatch.setattr(USGRPOTrainer, "_wants_old_logps", False)
+    computed = run(asker, tmp_path / "computed", *two)
+    before = load_file(asker / "model.safetensors")
+    moved = torch.cat([(taken[name] - before[name]).flatten() for name in before])
+    apart = torch.cat([(taken[name] - computed[name]).flatten() for name in before])
+    assert 0 < apart.norm() < 1e-3 * moved.norm()
 
 
 def score(reward: float, outcome: float = 1.0) -> Score:

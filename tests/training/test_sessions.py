@@ -94,9 +94,9 @@ def test_an_export_goes_through_sft_and_two_updates_of_grpo(
         "--learning_rate", "1e-3", *common)  # fmt: skip
     assert "3 rows, left out: 4 (status awaiting_user)" in caplog.text
     pir("grpo", "--config", CONFIGS / "tiny_grpo.yaml", "--model", sft, "--rows", exported, "--output_dir", out,
-        "--golds", golds_for(exported, 2, tmp_path), "--personas", "", "--max_steps", 2, "--num_generations", 4,
-        "--per_device_train_batch_size", 8, "--gradient_accumulation_steps", 1, "--steps_per_generation", 1,
-        "--eval_problems", 0, "--eval_strategy", "no", *common)  # fmt: skip
+        "--golds", golds_for(exported, 2, tmp_path), "--personas", "", "--max_steps", 2, "--num_generations", 8,
+        "--per_device_train_batch_size", 16, "--gradient_accumulation_steps", 1, "--steps_per_generation", 1,
+        "--eval_problems", 0, "--eval_strategy", "no", "--warmup_steps", 0, *common)  # fmt: skip
     assert "2 problems" in caplog.text and "1 (no gold, and no judge)" in caplog.text
     played = pandas.concat(pandas.read_parquet(file) for file in sorted((out / "completions").glob("*.parquet")))
     ids = {row["id"] for row in lines(exported) if row["status"] == "completed"}
