@@ -13,7 +13,7 @@ import sys
 import sysconfig
 import tomllib
 from collections.abc import Iterator
-from importlib.metadata import requires
+from importlib.metadata import PackageNotFoundError, metadata, requires
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ import kubernetes_validate
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from pir_serve.settings import Settings
@@ -103,6 +104,18 @@ def test_a_lock_has_the_pins_that_the_tests_ran_with_each_with_hashes(lock: str)
     assert {n: v.removesuffix("+cpu") for n, v in locked.items()} == {n: tested[n] for n in locked}, "run: make lock"
     entries = re.split(r"\n(?=[\w.-]+==)", re.sub(r"^#.*\n", "", path.read_text(), flags=re.MULTILINE))
     assert all(re.search(r"--hash=sha256:[0-9a-f]{64}", entry) for entry in entries)
+
+
+def test_pins_install_on_every_python_3_11() -> None:
+    """Debian's is 3.11.2; a pin that wants 3.11.5 leaves its users with a conflict that names neither."""
+    wanted = {}
+    for name in pins(ROOT / "requirements.txt"):
+        try:
+            wanted[name] = metadata(name).get("Requires-Python") or ""
+        except PackageNotFoundError:
+            continue
+    assert len(wanted) > 100
+    assert not {name: python for name, python in wanted.items() if not SpecifierSet(python).contains("3.11.0")}
 
 
 @pytest.mark.skipif(sys.platform != "linux" or sys.version_info[:2] != (3, 11), reason="the images' Python and system")
