@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 from multidict import CIMultiDict
 
 Kind = Literal["vllm", "sglang"]
@@ -74,10 +75,11 @@ class FakeServer:
         """Takes connections and answers nothing, as a host that is gone behind a balancer does."""
         self.url = ""
         self._port = 0
+        self._is_killed = False
 
     @contextlib.asynccontextmanager
     async def serving(self) -> AsyncIterator[Self]:
-        app = web.Application()
+        app = web.Application(middlewares=[self._unless_killed])
         app.router.add_post("/v1/completions", self._complete)
         app.router.add_get("/v1/models", self._models)
         app.router.add_get("/server_info", self._server_info)
@@ -94,6 +96,7 @@ class FakeServer:
 
     async def kill(self) -> None:
         """As kill -9 would: the port is closed, what runs is cut."""
+        self._is_killed = True
         for site in list(self._runner.sites):
             await site.stop()
         for connection in self.connections:
@@ -102,10 +105,18 @@ class FakeServer:
 
     async def revive(self) -> None:
         """On its old port, if it had one."""
+        self._is_killed = False
         site = web.TCPSite(self._runner, "127.0.0.1", self._port, reuse_address=True)
         await site.start()
         self._port = self._runner.addresses[0][1]
         self.url = f"http://127.0.0.1:{self._port}"
+
+    @web.middleware
+    async def _unless_killed(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """A connection that was being accepted as the server was killed outlives its port: it is cut here."""
+        if self._is_killed and request.transport is not None:
+            request.transport.abort()
+        return await handler(request)
 
     def plan(self, script: Script, body: dict[str, Any]) -> Script:
         """`script`, with what this leg's prompt makes of it."""
